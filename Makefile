@@ -1,0 +1,36 @@
+# mimeo: every command a newcomer needs. `make help` lists them.
+#
+# Nothing here uses a cluster of yours unless it is named: KUBECONFIG is not
+# passed on, so that no target can touch the cluster your shell points at.
+
+unexport KUBECONFIG
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+LAB := tests/lab/lab
+
+.PHONY: help lab-up lab-down lab-status lab-shell lab-kubeconfig lab-kubectl lab-test
+
+help: ## list the targets
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | \
+		awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+lab-up: ## start the lab, a real Kubernetes on this machine (first time: 10-15 minutes)
+	@$(LAB) up
+
+lab-down: ## stop the lab and remove all it left
+	@$(LAB) down
+
+lab-status: ## what of the lab runs, and who started it
+	@$(LAB) status
+
+lab-shell: ## a shell whose kubectl talks to the lab
+	@$(LAB) shell
+
+lab-kubeconfig: ## print the path of the lab's admin kubeconfig (use make -s)
+	@$(LAB) kubeconfig
+
+lab-kubectl: ## print the path of the lab's kubectl (use make -s)
+	@$(LAB) kubectl
+
+lab-test: ## test the lab itself: kills, restarts and stops it
+	@tests/lab/test

@@ -1,0 +1,42 @@
+//! `mimeo diff`: what `up` would change.
+
+use clap::Args;
+use engine::Error;
+
+use crate::{
+    args::{Global, Inputs},
+    commands::session,
+    inputs,
+    ui::Ui,
+    views,
+};
+
+/// Show what `up` would change; exit code 1 when something would
+///
+/// Nothing is written. Fields are compared with what the server stores, so that its defaults are no
+/// differences. Secret values are never shown.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mimeo diff qa                          the current branch against its environment
+  mimeo diff qa --rev feature/x -o json  the plan as JSON
+  mimeo diff qa --set days=30            with another parameter")]
+pub struct DiffArgs {
+    /// Environment spec
+    #[arg(value_name = "SPEC")]
+    spec: String,
+    #[command(flatten)]
+    inputs: Inputs,
+}
+
+pub async fn run(args: DiffArgs, global: &Global, ui: &Ui) -> Result<u8, Error> {
+    let rendered = inputs::rendered(ui, &args.inputs, &args.spec).await?;
+    let session = session(global, ui).await?;
+    let preview = engine::preview::preview(&session, &rendered).await?;
+    ui.clear();
+    match ui.structured(&preview.plan) {
+        Some(text) => ui.data(&text),
+        None => ui.data(&views::plan::text(&preview.plan)),
+    }
+    Ok(u8::from(!preview.plan.is_empty()))
+}

@@ -1,0 +1,76 @@
+//! `mimeo down`: takes an environment down and proves it.
+
+use std::time::Duration;
+
+use clap::Args;
+use engine::{Error, down};
+use jiff::Timestamp;
+use spec::{Category, Diagnostic};
+
+use crate::{
+    args::{Global, Output, Source},
+    commands::{session, up::duration},
+    select,
+    ui::Ui,
+};
+
+/// Take an environment down and prove that nothing is left
+///
+/// Works from the environment's record alone: the branch and the repository may be gone. Deletes only
+/// what mimeo made, each object by its uid, and leaves a receipt that rests on live reads.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mimeo down qa                          the environment of the current branch
+  mimeo down qa-feature-x-1a2b3c4d       by name, from anywhere
+  mimeo down qa --rev feature/x --yes    without a question, as in CI")]
+pub struct DownArgs {
+    /// Name or id of the environment, or its spec
+    #[arg(value_name = "ENV|SPEC")]
+    environment: String,
+    #[command(flatten)]
+    source: Source,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// How long one object may take to go
+    #[arg(long, default_value = "5m", value_name = "DURATION", value_parser = duration)]
+    timeout: Duration,
+}
+
+pub async fn run(args: DownArgs, global: &Global, ui: &Ui) -> Result<u8, Error> {
+    let session = session(global, ui).await?;
+    let record = select::environment(&session, &args.environment, &args.source).await?;
+    let name = record.metadata.name.clone().unwrap_or_default();
+    if !args.yes {
+        confirm(&name, &record.spec.r#ref)?;
+    }
+    let options = down::Options { timeout: args.timeout, now: Timestamp::now() };
+    let receipt = down::down(&session, &name, &options).await?;
+    ui.clear();
+    match ui.structured(&receipt) {
+        Some(text) => ui.data(&text),
+        None if ui.output == Output::Name => ui.data(&name),
+        None => {
+            ui.data(&format!("{name} is gone: {} objects, proven by {} live reads", receipt.objects, receipt.looks.len()));
+            for kept in receipt.looks.iter().flat_map(|look| &look.found) {
+                ui.say(&format!("note: {kept}"));
+            }
+        }
+    }
+    Ok(0)
+}
+
+fn confirm(name: &str, reference: &str) -> Result<(), Error> {
+    let refused = |cause: &str| {
+        Diagnostic::new("ENV016", Category::Refused, cause).on(name.to_owned()).help("Pass --yes to take it down without a question")
+    };
+    if !Ui::can_ask() {
+        return Err(refused("taking an environment down needs a yes, and nobody is there to give it").into());
+    }
+    let question = format!("Take down {name} (branch {reference}) with everything in it?");
+    match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
+        Ok(true) => Ok(()),
+        _ => Err(refused("nothing was deleted").into()),
+    }
+}

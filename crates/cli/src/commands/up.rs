@@ -1,0 +1,107 @@
+//! `mimeo up`: brings an environment to a commit.
+
+use std::time::Duration;
+
+use clap::Args;
+use engine::{Error, up};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use crate::{
+    args::{Global, Inputs, Output},
+    commands::session,
+    inputs,
+    ui::Ui,
+    views,
+};
+
+/// Bring an environment up, or to a new commit
+///
+/// Resolves the branch to one commit, renders it, shows what changes as it changes, copies data, waits
+/// until every object is healthy and every gate passes. Safe to repeat: what is as it should be is
+/// left alone, and a run that was cut short is finished.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mimeo up qa                                the current branch
+  mimeo up qa --rev feature/x --set days=30  another branch, another parameter
+  mimeo up qa --dry-run                      only show the plan, as mimeo diff
+  mimeo up qa --fail-fast --timeout 5m       in CI: do not wait for trouble to mend itself")]
+pub struct UpArgs {
+    /// Environment spec
+    #[arg(value_name = "SPEC")]
+    spec: String,
+    #[command(flatten)]
+    inputs: Inputs,
+    /// Show the plan and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// How long to wait until everything is healthy
+    #[arg(long, default_value = "15m", value_name = "DURATION", value_parser = duration)]
+    timeout: Duration,
+    /// Fail on the first sight of trouble instead of giving it time to mend itself
+    #[arg(long)]
+    fail_fast: bool,
+    /// Return once everything is applied
+    #[arg(long = "no-wait")]
+    no_wait: bool,
+    /// Approve what a plan destroys, by the digest that `mimeo diff` shows
+    #[arg(long, value_name = "DIGEST")]
+    approve: Option<String>,
+}
+
+/// `90s`, `5m`, `1h30m`: more than nothing, and no more than a week.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: SignedDuration =
+        text.parse().map_err(|error| format!("{error}; write for instance 90s, 5m or 1h30m"))?;
+    let duration = Duration::try_from(parsed).map_err(|_| "it must be more than nothing".to_owned())?;
+    if duration.is_zero() || duration > Duration::from_secs(7 * 24 * 3600) {
+        return Err("it must be more than nothing and at most a week".to_owned());
+    }
+    Ok(duration)
+}
+
+pub async fn run(args: UpArgs, global: &Global, ui: &Ui) -> Result<u8, Error> {
+    let rendered = inputs::rendered(ui, &args.inputs, &args.spec).await?;
+    let session = session(global, ui).await?;
+    if args.dry_run {
+        let preview = engine::preview::preview(&session, &rendered).await?;
+        ui.clear();
+        ui.data(&ui.structured(&preview.plan).unwrap_or_else(|| views::plan::text(&preview.plan)));
+        return Ok(0);
+    }
+    let options = up::Options {
+        timeout: args.timeout,
+        fail_fast: args.fail_fast,
+        wait: !args.no_wait,
+        approve: args.approve,
+        now: Timestamp::now(),
+    };
+    let report = up::up(&session, &rendered, &options).await?;
+    ui.clear();
+    show(&report, ui);
+    Ok(0)
+}
+
+fn show(report: &up::Report, ui: &Ui) {
+    if ui.output == Output::Name {
+        return ui.data(&report.name);
+    }
+    let gates: Vec<_> = report.gates.iter().map(|(name, answer)| json!({"name": name, "answer": answer})).collect();
+    let value = json!({
+        "name": report.name, "namespace": report.namespace, "revision": report.revision,
+        "expiresAt": report.expires_at, "components": report.components, "gates": gates,
+    });
+    if let Some(text) = ui.structured(&value) {
+        return ui.data(&text);
+    }
+    ui.data(&views::environments::components(&report.components));
+    for (name, answer) in &report.gates {
+        let value = answer.get("value").and_then(serde_json::Value::as_str).unwrap_or_default();
+        ui.say(&format!("{name}: passed ({value})"));
+    }
+    ui.say(&views::plan::summary(&report.plan).replace(" to ", " done: to ").replace("done: to create", "created").replace("done: to change", "changed").replace("done: to make again", "made again").replace("done: to delete", "deleted"));
+    if let Some(expires) = &report.expires_at {
+        ui.say(&format!("stale after {expires}"));
+    }
+}

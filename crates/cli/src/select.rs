@@ -1,0 +1,40 @@
+//! Which live environment an argument means: its name, its id, or a spec at a branch.
+
+use cluster::EnvironmentRecord;
+use engine::{Error, Session};
+use spec::{Diagnostic, EnvironmentIdentity};
+
+use crate::{args::Source, inputs};
+
+/// Finds the one environment that is meant, or says why it cannot be told.
+pub async fn environment(session: &Session, wanted: &str, source: &Source) -> Result<EnvironmentRecord, Error> {
+    let records = session.records.list().await?;
+    let name = |record: &EnvironmentRecord| record.metadata.name.clone().unwrap_or_default();
+    if let Some(record) = records.iter().find(|record| name(record) == wanted || record.spec.id == wanted) {
+        return Ok(record.clone());
+    }
+    let asked = source.rev.is_some() || source.name.is_some() || source.repo.is_some();
+    match inputs::commit(source).await {
+        Ok(commit) => {
+            let identity = EnvironmentIdentity::new(&commit.repository, &commit.resolved.ref_name, wanted);
+            if let Some(record) = records.iter().find(|record| record.spec.id == identity.id) {
+                return Ok(record.clone());
+            }
+        }
+        Err(error) if asked => return Err(error),
+        // Not in a repository: only a name or an id can be meant.
+        Err(_) => {}
+    }
+    let same_spec: Vec<String> =
+        records.iter().filter(|record| record.spec.spec == wanted).map(|record| format!("{} ({})", name(record), record.spec.r#ref)).collect();
+    let mut diagnostic = Diagnostic::error("ENV014", "there is no such environment").on(wanted.to_owned());
+    diagnostic.help = Some(match (same_spec.is_empty(), records.is_empty()) {
+        (false, _) => format!("Name one of those that are up from this spec: {}", same_spec.join(", ")),
+        (true, false) => {
+            let names: Vec<String> = records.iter().map(name).collect();
+            spec::near::hint(wanted, "environment", names.iter().map(String::as_str))
+        }
+        (true, true) => "Nothing is up in this cluster".to_owned(),
+    });
+    Err(diagnostic.into())
+}

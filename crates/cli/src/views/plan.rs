@@ -1,0 +1,103 @@
+//! A plan: what would change, object by object, field by field.
+
+use plan::{Action, FieldChange, Plan, Step};
+use serde_json::Value;
+
+use crate::{
+    ui::{BAD, DIM, GOOD, WARN},
+    views::plain,
+};
+
+/// Longest value that is shown on one line.
+const LONGEST: usize = 100;
+
+/// For people.
+pub fn text(plan: &Plan) -> String {
+    let mut lines = Vec::new();
+    for step in plan.steps() {
+        lines.extend(step_lines(step));
+    }
+    for note in &plan.notes {
+        lines.push(format!("{WARN}!{WARN:#} {}: {}", note.object, plain(&note.text)));
+    }
+    if !plan.at_stake.is_empty() {
+        lines.push(format!("{BAD}this cannot be brought back{BAD:#} (approve with --approve {}):", plan.digest()));
+        lines.extend(plan.at_stake.iter().map(|line| format!("    {}", plain(line))));
+    }
+    lines.push(summary(plan));
+    lines.join("\n")
+}
+
+/// `2 to create, 1 to change`, or that nothing changes.
+pub fn summary(plan: &Plan) -> String {
+    let count = |action: Action| plan.steps().filter(|step| step.action == action).count();
+    let parts: Vec<String> = [
+        (count(Action::Create), "to create"),
+        (count(Action::Update), "to change"),
+        (count(Action::Recreate), "to make again"),
+        (count(Action::Delete), "to delete"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} {what}"))
+    .collect();
+    let place = format!("{} at {}", plan.environment, plan.revision.get(..12).unwrap_or(&plan.revision));
+    if parts.is_empty() { format!("{place}: nothing changes") } else { format!("{place}: {}", parts.join(", ")) }
+}
+
+fn step_lines(step: &Step) -> Vec<String> {
+    let style = match step.action {
+        Action::Create => GOOD,
+        Action::Update | Action::Recreate => WARN,
+        Action::Delete => BAD,
+    };
+    let mut lines = vec![format!(
+        "{style}{}{style:#} {}: {}  {DIM}{}{DIM:#}",
+        step.action.sign(),
+        step.component,
+        step.object.short(),
+        plain(&step.reason)
+    )];
+    lines.extend(step.changes.iter().flat_map(change_lines));
+    lines.extend(step.takes_back.iter().map(|field| format!("    takes back {}", plain(field))));
+    lines
+}
+
+fn change_lines(change: &FieldChange) -> Vec<String> {
+    if let (Some(Value::String(before)), Some(Value::String(after))) = (&change.before, &change.after)
+        && (before.contains('\n') || after.contains('\n'))
+    {
+        let mut lines = vec![format!("    {}:", change.path)];
+        lines.extend(text_diff(before, after));
+        return lines;
+    }
+    let show = |value: &Option<Value>| value.as_ref().map_or("(none)".to_owned(), short);
+    vec![format!("    {}: {} → {}", change.path, show(&change.before), show(&change.after))]
+}
+
+/// Lines that differ, with three lines around them.
+fn text_diff(before: &str, after: &str) -> Vec<String> {
+    let diff = similar::TextDiff::from_lines(before, after);
+    let mut lines = Vec::new();
+    for group in diff.grouped_ops(3) {
+        for op in group {
+            for change in diff.iter_changes(&op) {
+                let text = plain(change.value().trim_end_matches('\n'));
+                lines.push(match change.tag() {
+                    similar::ChangeTag::Equal => format!("        {text}"),
+                    similar::ChangeTag::Delete => format!("      {BAD}- {text}{BAD:#}"),
+                    similar::ChangeTag::Insert => format!("      {GOOD}+ {text}{GOOD:#}"),
+                });
+            }
+        }
+    }
+    lines
+}
+
+fn short(value: &Value) -> String {
+    let text = plain(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    if text.chars().count() <= LONGEST {
+        return text;
+    }
+    format!("{}…", text.chars().take(LONGEST).collect::<String>())
+}

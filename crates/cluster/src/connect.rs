@@ -1,0 +1,128 @@
+//! The connection: kube's own TLS and authentication on a transport that also speaks HTTP/2.
+
+use std::time::Duration;
+
+use hyper_util::{
+    client::legacy::{Client as HttpClient, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use kube::{
+    Client, Config,
+    client::ConfigExt as _,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use tower::{BoxError, ServiceBuilder, ServiceExt as _};
+
+use crate::{Error, Result};
+
+/// Longest wait for one answer. Watches have their own.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A connection to one cluster as one user: the only place where requests are made.
+#[derive(Clone)]
+pub struct Cluster {
+    pub(crate) client: Client,
+    server: String,
+    context: Option<String>,
+}
+
+impl Cluster {
+    /// Connects as `kubectl` would: `KUBECONFIG` or `~/.kube/config`, `--context`, else the pod's account.
+    /// Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when there is no configuration, or the context does not exist.
+    pub async fn connect(context: Option<&str>) -> Result<Self> {
+        let (config, context) = configuration(context).await?;
+        let server = config.cluster_url.to_string();
+        let client = client(config)?;
+        Ok(Self { client, server, context })
+    }
+
+    /// URL of the API server.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Name of the kubeconfig context in use; `None` inside a pod.
+    #[must_use]
+    pub fn context(&self) -> Option<&str> {
+        self.context.as_deref()
+    }
+}
+
+async fn configuration(context: Option<&str>) -> Result<(Config, Option<String>)> {
+    let failed = |cause: String| Error::Config { cause };
+    match Kubeconfig::read() {
+        Ok(kubeconfig) => {
+            let name = context.map(str::to_owned).or_else(|| kubeconfig.current_context.clone());
+            let options = KubeConfigOptions { context: name.clone(), ..KubeConfigOptions::default() };
+            let known: Vec<&str> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
+            if let Some(wanted) = &name
+                && !known.contains(&wanted.as_str())
+            {
+                return Err(failed(format!("context {wanted:?} does not exist; there is {}", known.join(", "))));
+            }
+            let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
+                .await
+                .map_err(|error| failed(chain(&error)))?;
+            config.connect_timeout = Some(Duration::from_secs(5));
+            Ok((config, name))
+        }
+        Err(_) if context.is_none() && std::path::Path::new(SERVICE_ACCOUNT_TOKEN).exists() => {
+            Config::incluster().map(|config| (config, None)).map_err(|error| failed(chain(&error)))
+        }
+        Err(error) => Err(failed(chain(&error))),
+    }
+}
+
+const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// kube speaks HTTP/1.1 only, one connection per request in flight. Its TLS configuration and
+/// authentication are kept; the connector offers h2 by ALPN and falls back to HTTP/1.1.
+fn client(config: Config) -> Result<Client> {
+    let failed = |error: kube::Error| Error::Config { cause: chain(&error) };
+    if config.proxy_url.is_some() {
+        return Client::try_from(config).map_err(failed);
+    }
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    http.set_connect_timeout(config.connect_timeout);
+    let tls = config.rustls_client_config().map_err(failed)?;
+    let https = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(http);
+    let http_client = HttpClient::builder(TokioExecutor::new())
+        .pool_timer(hyper_util::rt::TokioTimer::new())
+        .timer(hyper_util::rt::TokioTimer::new())
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .http2_keep_alive_timeout(Duration::from_secs(10))
+        .build(https);
+    let auth = config.auth_layer().map_err(failed)?;
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(auth)
+        .map_err(BoxError::from)
+        .service(http_client)
+        .map_err(BoxError::from)
+        .boxed();
+    Ok(Client::new(service, config.default_namespace))
+}
+
+/// An error with all its sources, once each.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        source = inner.source();
+    }
+    text
+}

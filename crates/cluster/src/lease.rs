@@ -1,0 +1,351 @@
+//! One actor per environment: a Lease whose transitions are the epoch of every write.
+//!
+//! As client-go says of its own leader election, a lease alone does not stop a paused process from
+//! writing late; therefore updates and deletes carry uid and resourceVersion read under the epoch, and
+//! the record carries the epoch itself.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use http::Method;
+use jiff::Timestamp;
+use plan::{ObjectRef, text};
+use serde_json::{Value, json};
+
+use crate::{Cluster, Error, Resource, Result, request::Call};
+
+/// How long a lease is valid without a renewal.
+pub const LEASE_DURATION: Duration = Duration::from_secs(15);
+const RENEW_EVERY: Duration = Duration::from_secs(10);
+/// A run whose last renewal is older than this stops before its next write.
+const RENEW_DEADLINE: Duration = Duration::from_secs(13);
+
+/// The right to write to one environment. Renewed in the background until released or dropped.
+pub struct Lease {
+    cluster: Cluster,
+    object: ObjectRef,
+    environment: String,
+    epoch: i64,
+    shared: Arc<Shared>,
+    renewer: tokio::task::JoinHandle<()>,
+}
+
+struct Shared {
+    started: Instant,
+    renewed_after: AtomicU64,
+    lost: AtomicBool,
+}
+
+impl Lease {
+    /// Takes the lease of an environment. A live holder is waited for until `patience` is over; a
+    /// dead one of this host is taken over at once, any other when its lease has run out.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when the holder outlives `patience`; any failure of a request.
+    pub async fn acquire(
+        cluster: &Cluster,
+        namespace: &str,
+        environment: &str,
+        patience: Duration,
+        waiting: impl Fn(&str),
+    ) -> Result<Self> {
+        let object = ObjectRef {
+            group: "coordination.k8s.io".to_owned(),
+            version: "v1".to_owned(),
+            kind: "Lease".to_owned(),
+            namespace: Some(namespace.to_owned()),
+            name: environment.to_owned(),
+        };
+        let me = Holder::this_process();
+        let deadline = Instant::now() + patience;
+        let mut unchanged_since: Option<(String, Instant)> = None;
+        loop {
+            let current = cluster.get(&resource(), &object).await?;
+            let free = match &current {
+                None => true,
+                Some(lease) => is_free(lease, &mut unchanged_since),
+            };
+            if free {
+                match take(cluster, &object, current.as_ref(), &me).await {
+                    Ok(epoch) => return Ok(Self::start(cluster.clone(), object, environment, epoch)),
+                    // Somebody was quicker: look again.
+                    Err(Error::Api { code: 409, .. }) => continue,
+                    Err(error) => return Err(error),
+                }
+            }
+            let holder = current.as_ref().map(describe).unwrap_or_default();
+            if Instant::now() >= deadline {
+                return Err(Error::Busy { environment: environment.to_owned(), holder });
+            }
+            waiting(&holder);
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    fn start(cluster: Cluster, object: ObjectRef, environment: &str, epoch: i64) -> Self {
+        let shared = Arc::new(Shared {
+            started: Instant::now(),
+            renewed_after: AtomicU64::new(0),
+            lost: AtomicBool::new(false),
+        });
+        let renewer = tokio::spawn(renew(cluster.clone(), object.clone(), epoch, Arc::clone(&shared)));
+        Self { cluster, object, environment: environment.to_owned(), epoch, shared, renewer }
+    }
+
+    /// The number of the present holder: every takeover counts one up.
+    #[must_use]
+    pub fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
+    /// Asked before every write: whether this run may still write. Costs no request.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when the lease was lost, or not renewed in time.
+    pub fn check(&self) -> Result<()> {
+        let since = self.shared.started.elapsed().saturating_sub(Duration::from_millis(
+            self.shared.renewed_after.load(Ordering::Relaxed),
+        ));
+        if self.shared.lost.load(Ordering::Relaxed) || since > RENEW_DEADLINE {
+            return Err(Error::Fenced { environment: self.environment.clone() });
+        }
+        Ok(())
+    }
+
+    /// Reads the lease live: after a conflict this tells whether a newer run is the reason.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when another run holds it; any failure of the request.
+    pub async fn verify(&self) -> Result<()> {
+        self.check()?;
+        let live = self.cluster.get(&resource(), &self.object).await?;
+        let epoch = live.as_ref().and_then(|lease| lease.pointer("/spec/leaseTransitions")).and_then(Value::as_i64);
+        if epoch == Some(self.epoch) { Ok(()) } else { Err(Error::Fenced { environment: self.environment.clone() }) }
+    }
+
+    /// Gives the lease back, so that the next run need not wait.
+    ///
+    /// # Errors
+    /// Any failure of the request; the lease then runs out by itself.
+    pub async fn release(self) -> Result<()> {
+        self.renewer.abort();
+        let patch = json!({"spec": {"holderIdentity": "", "leaseDurationSeconds": 1}});
+        merge(&self.cluster, &self.object, &patch).await.map(|_| ())
+    }
+
+    /// Removes the lease with the environment it guarded.
+    ///
+    /// # Errors
+    /// Any failure of the requests.
+    pub async fn remove(self) -> Result<()> {
+        self.renewer.abort();
+        let Some(live) = self.cluster.get(&resource(), &self.object).await? else { return Ok(()) };
+        let uid = plan::uid(&live).unwrap_or_default();
+        self.cluster.delete(&resource(), &self.object, uid, crate::Propagation::Background).await.map(|_| ())
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.renewer.abort();
+    }
+}
+
+async fn renew(cluster: Cluster, object: ObjectRef, epoch: i64, shared: Arc<Shared>) {
+    let mut pause = RENEW_EVERY;
+    loop {
+        tokio::time::sleep(pause).await;
+        let began = shared.started.elapsed();
+        let outcome = async {
+            let live = cluster.get(&resource(), &object).await?;
+            let current = live.as_ref().and_then(|lease| lease.pointer("/spec/leaseTransitions"));
+            let Some(version) = live.as_ref().and_then(|lease| text(lease, &["metadata", "resourceVersion"])) else {
+                return Ok(false);
+            };
+            if current.and_then(Value::as_i64) != Some(epoch) {
+                return Ok(false);
+            }
+            let patch = json!({"metadata": {"resourceVersion": version}, "spec": {"renewTime": now_micros()}});
+            merge(&cluster, &object, &patch).await.map(|_| true)
+        };
+        match outcome.await {
+            Ok(true) => {
+                shared.renewed_after.store(u64::try_from(began.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+                pause = RENEW_EVERY;
+            }
+            Ok(false) => {
+                shared.lost.store(true, Ordering::Relaxed);
+                return;
+            }
+            // The deadline decides; until then it is tried again.
+            Err(error) => {
+                tracing::debug!(%error, "the lease was not renewed");
+                pause = Duration::from_secs(1);
+            }
+        }
+    }
+}
+
+async fn take(cluster: &Cluster, object: &ObjectRef, current: Option<&Value>, me: &Holder) -> Result<i64> {
+    let epoch = current.and_then(|lease| lease.pointer("/spec/leaseTransitions")).and_then(Value::as_i64).unwrap_or(0) + 1;
+    let now = now_micros();
+    let spec = json!({
+        "holderIdentity": me.to_string(),
+        "leaseDurationSeconds": LEASE_DURATION.as_secs(),
+        "acquireTime": now, "renewTime": now, "leaseTransitions": epoch,
+    });
+    match current {
+        None => {
+            let manifest = json!({
+                "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+                "metadata": {"name": object.name, "namespace": object.namespace}, "spec": spec,
+            });
+            cluster.create(&resource(), object, &manifest).await?;
+        }
+        Some(lease) => {
+            let version = text(lease, &["metadata", "resourceVersion"]);
+            merge(cluster, object, &json!({"metadata": {"resourceVersion": version}, "spec": spec})).await?;
+        }
+    }
+    Ok(epoch)
+}
+
+/// A lease is free when nobody holds it, when its holder was a process of this host that is gone, or
+/// when it did not change for its duration. The duration is measured here: clocks of hosts differ.
+fn is_free(lease: &Value, unchanged_since: &mut Option<(String, Instant)>) -> bool {
+    let holder = text(lease, &["spec", "holderIdentity"]).unwrap_or_default();
+    if holder.is_empty() || Holder::parse(holder).is_some_and(|holder| holder.is_dead()) {
+        return true;
+    }
+    let version = text(lease, &["metadata", "resourceVersion"]).unwrap_or_default();
+    match unchanged_since {
+        Some((known, since)) if known == version => since.elapsed() >= LEASE_DURATION,
+        _ => {
+            *unchanged_since = Some((version.to_owned(), Instant::now()));
+            false
+        }
+    }
+}
+
+fn describe(lease: &Value) -> String {
+    let field = |name: &str| text(lease, &["spec", name]).unwrap_or("unknown");
+    format!("{} since {}", field("holderIdentity"), field("acquireTime"))
+}
+
+async fn merge(cluster: &Cluster, object: &ObjectRef, patch: &Value) -> Result<Value> {
+    let call = Call {
+        verb: "update",
+        subject: &object.to_string(),
+        method: Method::PATCH,
+        path: format!(
+            "{}?fieldManager={}",
+            resource().object(object.namespace.as_deref(), &object.name),
+            plan::FIELD_MANAGER
+        ),
+        content_type: "application/merge-patch+json",
+        body: Some(patch),
+    };
+    cluster.call(call).await.map(|(_, live)| live)
+}
+
+fn resource() -> Resource {
+    Resource {
+        group: "coordination.k8s.io".to_owned(),
+        version: "v1".to_owned(),
+        kind: "Lease".to_owned(),
+        plural: "leases".to_owned(),
+        namespaced: true,
+    }
+}
+
+/// MicroTime of the API: always six digits.
+fn now_micros() -> String {
+    format!("{:.6}", Timestamp::now())
+}
+
+/// A process: host, boot, pid namespace, pid and start time, so that a dead one is known as dead.
+#[derive(Debug, PartialEq, Eq)]
+struct Holder {
+    host: String,
+    boot: String,
+    pid: String,
+    started: String,
+}
+
+impl Holder {
+    fn this_process() -> Self {
+        let pid = std::process::id().to_string();
+        Self { host: host(), boot: boot(), started: start_time(&pid).unwrap_or_default(), pid }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('/').map(str::to_owned);
+        let holder = Self { host: parts.next()?, boot: parts.next()?, pid: parts.next()?, started: parts.next()? };
+        parts.next().is_none().then_some(holder)
+    }
+
+    fn is_dead(&self) -> bool {
+        self.host == host() && self.boot == boot() && start_time(&self.pid).as_deref() != Some(&self.started)
+    }
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}/{}", self.host, self.boot, self.pid, self.started)
+    }
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+}
+
+fn host() -> String {
+    read("/proc/sys/kernel/hostname")
+}
+
+/// Boot id and pid namespace: a pid means something only inside both.
+fn boot() -> String {
+    let boot = read("/proc/sys/kernel/random/boot_id");
+    let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    let digits: String = namespace.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
+    format!("{}-{digits}", boot.get(..8).unwrap_or_default())
+}
+
+/// Start time of a process in clock ticks since boot, field 22 of proc(5) stat; `None` when there is
+/// no such process, or only its zombie.
+fn start_time(pid: &str) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command name may hold spaces and parentheses; what follows the last one does not.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    (state != "Z").then_some(())?;
+    fields.nth(18).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_alive_and_a_recycled_pid_is_not() {
+        let me = Holder::parse(&Holder::this_process().to_string()).unwrap();
+        assert!(!me.is_dead());
+        assert!(Holder { started: "1".into(), ..Holder::this_process() }.is_dead());
+        assert!(!Holder { host: "elsewhere".into(), started: "1".into(), ..Holder::this_process() }.is_dead());
+    }
+
+    #[test]
+    fn a_lease_that_does_not_change_runs_out() {
+        let lease = json!({"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": "h/b/1/1"}});
+        let mut seen = None;
+        assert!(!is_free(&lease, &mut seen));
+        assert!(!is_free(&lease, &mut seen));
+        seen = seen.map(|(version, _)| (version, Instant::now().checked_sub(LEASE_DURATION).unwrap()));
+        assert!(is_free(&lease, &mut seen));
+    }
+}

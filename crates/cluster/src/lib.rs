@@ -1,0 +1,28 @@
+//! The only Kubernetes client: observe, apply, delete, watch, records, leases, receipts.
+//!
+//! Effects live here. Everything else in the workspace reaches a cluster through [`Cluster`].
+
+mod api;
+mod connect;
+mod error;
+mod gone;
+pub mod install;
+mod kinds;
+mod lease;
+mod objects;
+mod records;
+mod request;
+mod review;
+mod watch;
+
+pub use api::{
+    DATA_NAMESPACE, EnvironmentRecord, Inventory, InventoryMark, InventorySpec, Look, Receipt, ReceiptSpec,
+    RecordSpec, SYSTEM_NAMESPACE, State, TEARDOWN_FINALIZER, Teardown,
+};
+pub use connect::Cluster;
+pub use error::{Error, Result};
+pub use kinds::{Kinds, Resource};
+pub use lease::{LEASE_DURATION, Lease};
+pub use objects::{Deleted, Listing, Propagation};
+pub use records::{Records, StoredInventory, definitions};
+pub use watch::Views;

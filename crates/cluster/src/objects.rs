@@ -1,0 +1,312 @@
+//! Read, list, apply, delete: one request each.
+
+use http::{Method, StatusCode};
+use plan::{DryRun, FIELD_MANAGER, ObjectRef};
+use serde_json::{Value, json};
+
+use crate::{Cluster, Error, Resource, Result, request::Call};
+
+/// A complete list, and the resourceVersion at which it was complete.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    /// The objects, with apiVersion and kind.
+    pub items: Vec<Value>,
+    /// resourceVersion of the list.
+    pub resource_version: String,
+}
+
+/// What became of a delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deleted {
+    /// The server accepted it; the object goes once its finalizers are done.
+    Accepted,
+    /// Nothing of that name is there.
+    Absent,
+    /// An object of that name is there with another uid: it was not touched.
+    Replaced,
+}
+
+impl Cluster {
+    pub(crate) async fn get_path(&self, path: &str, subject: &str) -> Result<Option<Value>> {
+        let call = Call {
+            verb: "get",
+            subject,
+            method: Method::GET,
+            path: path.to_owned(),
+            content_type: "application/json",
+            body: None,
+        };
+        match self.call(call).await {
+            Ok((_, value)) => Ok(Some(value)),
+            Err(Error::Api { code: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads one object live; `None` is the server's own 404 for that name.
+    ///
+    /// # Errors
+    /// Every answer but 200 and 404.
+    pub async fn get(&self, resource: &Resource, object: &ObjectRef) -> Result<Option<Value>> {
+        let path = resource.object(object.namespace.as_deref(), &object.name);
+        self.get_path(&path, &object.to_string()).await
+    }
+
+    /// Lists a kind completely, page by page. A page that cannot be had is an error, never a shorter list.
+    ///
+    /// # Errors
+    /// Every answer but 200.
+    pub async fn list(&self, resource: &Resource, namespace: Option<&str>, selector: &str) -> Result<Listing> {
+        let subject = match namespace {
+            Some(namespace) => format!("{} in {namespace}", resource.plural),
+            None => resource.plural.clone(),
+        };
+        let base = format!("{}?limit=500&labelSelector={}", resource.collection(namespace), encode(selector));
+        let mut items: Vec<Value> = Vec::new();
+        let mut next = base.clone();
+        loop {
+            let call = Call {
+                verb: "list",
+                subject: &subject,
+                method: Method::GET,
+                path: next,
+                content_type: "application/json",
+                body: None,
+            };
+            let (_, mut page) = self.call(call).await?;
+            let Some(Value::Array(found)) = page.get_mut("items").map(Value::take) else {
+                return Err(Error::Answer { subject, cause: "it is no list".to_owned() });
+            };
+            for mut item in found {
+                item["apiVersion"] = json!(resource.api_version());
+                item["kind"] = json!(resource.kind);
+                items.push(item);
+            }
+            let metadata = |field: &str| page.pointer(&format!("/metadata/{field}")).and_then(Value::as_str);
+            match metadata("continue").filter(|token| !token.is_empty()) {
+                Some(token) => next = format!("{base}&continue={}", encode(token)),
+                None => {
+                    let resource_version = metadata("resourceVersion").unwrap_or_default().to_owned();
+                    return Ok(Listing { items, resource_version });
+                }
+            }
+        }
+    }
+
+    /// Server-side apply. The manifest may carry `metadata.uid` and `metadata.resourceVersion` as
+    /// preconditions: with a uid a deleted object is not made again. Returns whether the object was
+    /// created, and how the server stores it. `force` takes fields from other managers; only a step
+    /// that showed those fields may ask for it.
+    ///
+    /// # Errors
+    /// Every answer but 200 and 201; 409 is a conflict with another field manager, or the world moved.
+    pub async fn apply(
+        &self,
+        resource: &Resource,
+        object: &ObjectRef,
+        manifest: &Value,
+        force: bool,
+    ) -> Result<(bool, Value)> {
+        self.apply_with(resource, object, manifest, if force { "&force=true" } else { "" }).await.map(|(status, live)| (status == StatusCode::CREATED, live))
+    }
+
+    /// What an apply would make of a live object. `was_applied` says that exactly this was applied
+    /// before: then fields that others own by now are taken back.
+    ///
+    /// # Errors
+    /// Every refusal but a conflict and the one of an immutable field.
+    pub async fn dry_run(
+        &self,
+        resource: &Resource,
+        object: &ObjectRef,
+        manifest: &Value,
+        was_applied: bool,
+    ) -> Result<DryRun> {
+        match self.apply_with(resource, object, manifest, "&dryRun=All").await {
+            Ok((_, live)) => Ok(DryRun::Becomes(live)),
+            Err(Error::Api { code: 409, causes, .. }) if !causes.is_empty() => {
+                if !was_applied {
+                    return Ok(DryRun::Conflict(causes));
+                }
+                let (_, live) = self.apply_with(resource, object, manifest, "&dryRun=All&force=true").await?;
+                Ok(DryRun::TakesBack(live, causes))
+            }
+            Err(Error::Api { code: 422, message, .. }) if is_immutable(&message) => Ok(DryRun::Immutable(message)),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn apply_with(
+        &self,
+        resource: &Resource,
+        object: &ObjectRef,
+        manifest: &Value,
+        query: &str,
+    ) -> Result<(StatusCode, Value)> {
+        let path = resource.object(object.namespace.as_deref(), &object.name);
+        self.call(Call {
+            verb: "apply",
+            subject: &object.to_string(),
+            method: Method::PATCH,
+            path: format!("{path}?fieldManager={FIELD_MANAGER}{query}"),
+            content_type: "application/apply-patch+yaml",
+            body: Some(manifest),
+        })
+        .await
+    }
+
+    /// Creates an object that must not exist.
+    ///
+    /// # Errors
+    /// 409 when it exists; every other answer but 201.
+    pub async fn create(&self, resource: &Resource, object: &ObjectRef, manifest: &Value) -> Result<Value> {
+        let path = resource.collection(object.namespace.as_deref());
+        let call = Call {
+            verb: "create",
+            subject: &object.to_string(),
+            method: Method::POST,
+            path: format!("{path}?fieldManager={FIELD_MANAGER}"),
+            content_type: "application/json",
+            body: Some(manifest),
+        };
+        self.call(call).await.map(|(_, live)| live)
+    }
+
+    /// Replaces an object; the manifest carries the resourceVersion that was read.
+    ///
+    /// # Errors
+    /// 409 when it changed in between; every other answer but 200.
+    pub async fn replace(&self, resource: &Resource, object: &ObjectRef, manifest: &Value) -> Result<Value> {
+        let path = resource.object(object.namespace.as_deref(), &object.name);
+        let call = Call {
+            verb: "update",
+            subject: &object.to_string(),
+            method: Method::PUT,
+            path: format!("{path}?fieldManager={FIELD_MANAGER}"),
+            content_type: "application/json",
+            body: Some(manifest),
+        };
+        self.call(call).await.map(|(_, live)| live)
+    }
+
+    /// Deletes the object with this uid and no other.
+    ///
+    /// # Errors
+    /// Every answer but success, 404 and the conflict of another uid.
+    pub async fn delete(
+        &self,
+        resource: &Resource,
+        object: &ObjectRef,
+        uid: &str,
+        propagation: Propagation,
+    ) -> Result<Deleted> {
+        let options = json!({
+            "apiVersion": "v1", "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": propagation.as_str(),
+        });
+        let call = Call {
+            verb: "delete",
+            subject: &object.to_string(),
+            method: Method::DELETE,
+            path: resource.object(object.namespace.as_deref(), &object.name),
+            content_type: "application/json",
+            body: Some(&options),
+        };
+        match self.call(call).await {
+            Ok(_) => Ok(Deleted::Accepted),
+            Err(Error::Api { code: 404, .. }) => Ok(Deleted::Absent),
+            Err(Error::Api { code: 409, message, .. }) if message.contains("Precondition failed: UID") => {
+                Ok(Deleted::Replaced)
+            }
+            // A namespace that is already going answers a second delete with a conflict.
+            Err(Error::Api { code: 409, reason, .. }) if reason == "Conflict" && object.is("", "Namespace") => {
+                Ok(Deleted::Accepted)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The last lines of a container's log.
+    ///
+    /// # Errors
+    /// Every answer but 200.
+    pub async fn logs(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: Option<&str>,
+        lines: Option<u32>,
+        previous: bool,
+    ) -> Result<String> {
+        let params = kube::api::LogParams {
+            container: container.map(str::to_owned),
+            tail_lines: lines.map(i64::from),
+            previous,
+            ..kube::api::LogParams::default()
+        };
+        let pods: kube::Api<k8s_openapi::api::core::v1::Pod> = kube::Api::namespaced(self.client.clone(), namespace);
+        pods.logs(pod, &params).await.map_err(|error| self.translate("get", &format!("log of Pod/{pod} in {namespace}"), error))
+    }
+
+    /// Follows a container's log until it ends.
+    ///
+    /// # Errors
+    /// Every answer but 200.
+    pub async fn follow_logs(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: Option<&str>,
+    ) -> Result<impl futures::AsyncBufRead + use<>> {
+        let params =
+            kube::api::LogParams { container: container.map(str::to_owned), follow: true, ..Default::default() };
+        let pods: kube::Api<k8s_openapi::api::core::v1::Pod> = kube::Api::namespaced(self.client.clone(), namespace);
+        pods.log_stream(pod, &params)
+            .await
+            .map_err(|error| self.translate("get", &format!("log of Pod/{pod} in {namespace}"), error))
+    }
+
+    pub(crate) fn translate(&self, verb: &'static str, subject: &str, error: kube::Error) -> Error {
+        match error {
+            kube::Error::Api(status) => Error::Api {
+                verb,
+                subject: subject.to_owned(),
+                code: status.code,
+                reason: status.reason.clone(),
+                message: status.message.clone(),
+                causes: Vec::new(),
+            },
+            other => Error::Unreachable { server: self.server().to_owned(), cause: crate::connect::chain(&other) },
+        }
+    }
+}
+
+/// What happens to what an object owns when it is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagation {
+    /// It goes afterwards.
+    Background,
+    /// It goes first; the object stays until then.
+    Foreground,
+}
+
+impl Propagation {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Background => "Background",
+            Self::Foreground => "Foreground",
+        }
+    }
+}
+
+/// The API server has no machine-readable reason for this; these are the two phrases of
+/// `apimachinery/pkg/api/validation` and of the StatefulSet strategy.
+fn is_immutable(message: &str) -> bool {
+    message.contains("field is immutable") || message.contains("Forbidden: updates to ") || message.contains("is immutable after creation")
+        || message.contains("spec is immutable") || message.contains("cannot change roleRef")
+}
+
+fn encode(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}

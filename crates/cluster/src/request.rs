@@ -1,0 +1,132 @@
+//! One request, one answer: every call to the API server but watches goes through here.
+
+use std::time::Duration;
+
+use http::{Method, Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use kube::client::Body;
+use serde_json::Value;
+
+use crate::{
+    Cluster, Error, Result,
+    connect::{ANSWER_TIMEOUT, chain},
+};
+
+/// A request in the making.
+pub(crate) struct Call<'a> {
+    pub verb: &'static str,
+    pub subject: &'a str,
+    pub method: Method,
+    pub path: String,
+    pub content_type: &'static str,
+    pub body: Option<&'a Value>,
+}
+
+/// How often a request is sent that the server asked to send again later (429, 503 with Retry-After),
+/// or that never reached it.
+const ATTEMPTS: u32 = 6;
+
+impl Cluster {
+    /// Sends a request; the answer is the status and the JSON body of a success.
+    pub(crate) async fn call(&self, call: Call<'_>) -> Result<(StatusCode, Value)> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            match self.send_once(&call).await {
+                Ok(answer) => return Ok(answer),
+                Err(Attempt::Later(after, error)) => {
+                    if attempt >= ATTEMPTS {
+                        return Err(error);
+                    }
+                    tracing::debug!(subject = call.subject, ?after, attempt, "the server asks to come back");
+                    tokio::time::sleep(after).await;
+                }
+                // A read can be repeated; a write may have happened and is judged by whoever sent it.
+                Err(Attempt::Broken(error)) => {
+                    if attempt >= 3 || call.method != Method::GET {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
+                }
+                Err(Attempt::Failed(error)) => return Err(error),
+            }
+        }
+    }
+
+    async fn send_once(&self, call: &Call<'_>) -> std::result::Result<(StatusCode, Value), Attempt> {
+        let unreachable = |cause: String| Error::Unreachable { server: self.server().to_owned(), cause };
+        let bytes = call.body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+        let request = Request::builder()
+            .method(call.method.clone())
+            .uri(&call.path)
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, call.content_type)
+            .header(header::USER_AGENT, concat!("mimeo/", env!("CARGO_PKG_VERSION")))
+            .body(Body::from(bytes))
+            .map_err(|error| Attempt::Failed(unreachable(error.to_string())))?;
+        let exchange = async {
+            let response = self.client.send(request).await.map_err(|error| chain(&error))?;
+            let (head, body) = response.into_parts();
+            let body = body.collect().await.map_err(|error| chain(&error))?.to_bytes();
+            Ok::<_, String>((head, body))
+        };
+        let (head, body) = match tokio::time::timeout(ANSWER_TIMEOUT, exchange).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(cause)) => return Err(Attempt::Broken(unreachable(cause))),
+            Err(_) => return Err(Attempt::Broken(unreachable("no answer within 30 s".to_owned()))),
+        };
+        let parsed = serde_json::from_slice::<Value>(&body);
+        if head.status.is_success() {
+            return match parsed {
+                Ok(value) => Ok((head.status, value)),
+                Err(_) => Err(Attempt::Failed(Error::Answer {
+                    subject: call.subject.to_owned(),
+                    cause: "it is not JSON".to_owned(),
+                })),
+            };
+        }
+        let error = failure(call, head.status, parsed.ok().as_ref());
+        let after = head
+            .headers
+            .get(header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.parse::<u64>().ok());
+        match (head.status, after) {
+            (StatusCode::TOO_MANY_REQUESTS, after) => {
+                Err(Attempt::Later(Duration::from_secs(after.unwrap_or(1).min(10)), error))
+            }
+            (StatusCode::SERVICE_UNAVAILABLE, Some(after)) => {
+                Err(Attempt::Later(Duration::from_secs(after.min(10)), error))
+            }
+            _ => Err(Attempt::Failed(error)),
+        }
+    }
+}
+
+enum Attempt {
+    Later(Duration, Error),
+    Broken(Error),
+    Failed(Error),
+}
+
+fn failure(call: &Call<'_>, status: StatusCode, body: Option<&Value>) -> Error {
+    let text = |field: &str| body.and_then(|body| body.get(field)).and_then(Value::as_str).map(str::to_owned);
+    let causes = body
+        .and_then(|body| body.pointer("/details/causes"))
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|cause| {
+            let field = cause.get("field").and_then(Value::as_str).unwrap_or_default();
+            Some(format!("{field}: {}", cause.get("message")?.as_str()?))
+        })
+        .collect();
+    Error::Api {
+        verb: call.verb,
+        subject: call.subject.to_owned(),
+        code: status.as_u16(),
+        reason: text("reason").unwrap_or_else(|| status.canonical_reason().unwrap_or_default().to_owned()),
+        message: text("message").unwrap_or_else(|| format!("HTTP {status}")),
+        causes,
+    }
+}

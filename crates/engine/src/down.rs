@@ -1,0 +1,308 @@
+//! Takes an environment down and proves that nothing is left. Works from the record alone: no
+//! repository, no spec, no branch is needed.
+
+use std::time::Duration;
+
+use cluster::{
+    Deleted, EnvironmentRecord, Lease, Look, Propagation, ReceiptSpec, State, StoredInventory, Teardown,
+};
+use futures::{StreamExt as _, stream};
+use jiff::Timestamp;
+use kube::ResourceExt;
+use plan::{Action, Entry, Ownership, Provenance, TeardownPhase, ownership, teardown};
+use spec::{Category, Diagnostic};
+
+use crate::{Error, Event, Result, Session, execute, observe::IN_FLIGHT, read, up};
+
+/// How `down` behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How long one object, or the namespace, may take to go.
+    pub timeout: Duration,
+    /// The time of the call.
+    pub now: Timestamp,
+}
+
+/// Takes the environment down and returns the receipt.
+///
+/// # Guarantees
+/// Only objects the inventory names, that carry our manager and our label, are deleted, each by its
+/// uid. The record goes last, after a receipt that rests on live reads. Killed at any moment and
+/// called again, it goes on.
+///
+/// # Errors
+/// What blocks the teardown, with the record saying `DeleteBlocked`; any failure of a request.
+pub async fn down(session: &Session, name: &str, options: &Options) -> Result<ReceiptSpec> {
+    let lease = up::lease(session, name).await?;
+    let Some(record) = session.records.get(name).await? else {
+        lease.remove().await?;
+        return Err(gone(session, name).await);
+    };
+    match run(session, record, &lease, options).await {
+        Ok((record, receipt, stored)) => {
+            session.records.remove_inventory(&record, &stored).await?;
+            // After the lease only the record itself is left to write, and only this uid of it.
+            lease.remove().await?;
+            session.records.remove(&record).await?;
+            Ok(receipt)
+        }
+        Err(error) => {
+            lease.release().await.unwrap_or_else(|error| tracing::debug!(%error, "the lease runs out by itself"));
+            Err(error)
+        }
+    }
+}
+
+async fn gone(session: &Session, name: &str) -> Error {
+    let known: Vec<String> = match session.records.list().await {
+        Ok(records) => records.iter().map(ResourceExt::name_any).collect(),
+        Err(error) => return error.into(),
+    };
+    let mut diagnostic =
+        Diagnostic::error("ENV014", "there is no environment of this name").on(name.to_owned());
+    diagnostic.help = Some(if known.is_empty() {
+        "Nothing is up in this cluster".to_owned()
+    } else {
+        format!("`mimeo list` shows what is up: {}", known.join(", "))
+    });
+    diagnostic.into()
+}
+
+type Finished = (EnvironmentRecord, ReceiptSpec, StoredInventory);
+
+async fn run(session: &Session, record: EnvironmentRecord, lease: &Lease, options: &Options) -> Result<Finished> {
+    let stored = match session.records.inventory(&record).await {
+        // A teardown that was cut short after its receipt: only the record itself is left to remove.
+        Err(cluster::Error::Inventory { .. }) if session.records.receipt_of(&record).await?.is_some() => {
+            let receipt = session.records.receipt_of(&record).await?.map(|receipt| receipt.spec);
+            return Ok((record.clone(), receipt.unwrap_or_else(|| receipt_spec(&record, 0, Vec::new(), options)), StoredInventory::default()));
+        }
+        other => other?,
+    };
+    let record = fence(session, record, lease, options).await?;
+    let namespace = record.spec.namespace_owned.then(|| record.spec.namespace.clone());
+    for phase in teardown(&stored.inventory, namespace.as_deref()) {
+        session.phase(format!("deleting: {}", phase.name));
+        if let Err(error) = delete_phase(session, &record, lease, &phase, options).await {
+            return Err(blocked(session, record, error).await);
+        }
+    }
+    session.phase("looking for anything left");
+    let looks = look(session, &record, &stored, options).await;
+    let leftovers: Vec<String> =
+        looks.iter().flat_map(|look| look.found.iter().filter(|found| !found.ends_with(KEPT)).cloned()).collect();
+    if !leftovers.is_empty() {
+        let mut diagnostic =
+            Diagnostic::new("DEL002", Category::Cluster, "the teardown is not proven: something is left, or could not be looked for")
+                .on(record.name_any())
+                .help("Remove what is listed, or its cause, and run `mimeo down` again");
+        diagnostic.detail = leftovers;
+        return Err(blocked(session, record, diagnostic.into()).await);
+    }
+    let receipt = receipt_spec(&record, stored.inventory.entries.len(), looks, options);
+    session.records.write_receipt(receipt.clone()).await?;
+    Ok((record, receipt, stored))
+}
+
+const KEPT: &str = "(kept: its reclaim policy is Retain)";
+
+/// From here on nothing is applied any more: `up` refuses an environment in this state.
+async fn fence(
+    session: &Session,
+    mut record: EnvironmentRecord,
+    lease: &Lease,
+    options: &Options,
+) -> Result<EnvironmentRecord> {
+    if record.spec.state == State::Deleting && record.spec.epoch == lease.epoch() {
+        return Ok(record);
+    }
+    lease.check()?;
+    record.spec.state = State::Deleting;
+    record.spec.epoch = lease.epoch();
+    record.spec.message = None;
+    let started = record.spec.teardown.take().map_or_else(|| options.now.to_string(), |teardown| teardown.started);
+    record.spec.teardown = Some(Teardown { started, blocked: Vec::new() });
+    Ok(session.records.replace(&record).await?)
+}
+
+async fn delete_phase(
+    session: &Session,
+    record: &EnvironmentRecord,
+    lease: &Lease,
+    phase: &TeardownPhase,
+    options: &Options,
+) -> Result<()> {
+    let outcomes: Vec<Result<()>> = stream::iter(&phase.entries)
+        .map(|entry| delete_entry(session, record, lease, entry, options))
+        .buffer_unordered(IN_FLIGHT)
+        .collect()
+        .await;
+    let mut found = Vec::new();
+    for outcome in outcomes {
+        if let Err(error) = outcome {
+            found.extend(error.diagnostics());
+        }
+    }
+    if found.is_empty() { Ok(()) } else { Err(Error::Found(found)) }
+}
+
+/// Deletes one object if a live read shows that it is ours.
+async fn delete_entry(
+    session: &Session,
+    record: &EnvironmentRecord,
+    lease: &Lease,
+    entry: &Entry,
+    options: &Options,
+) -> Result<()> {
+    let object = &entry.object;
+    let resource = match session.resource(object).await {
+        Ok(resource) => resource,
+        // The kind is gone, and with it every object of the kind.
+        Err(Error::Cluster(cluster::Error::UnknownKind { .. })) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let Some(live) = session.cluster.get(&resource, object).await? else { return Ok(()) };
+    let record_uid = record.uid().unwrap_or_default();
+    let who = Provenance { environment: &record.spec.id, record_uid: &record_uid };
+    match ownership(&live, Some(entry), who) {
+        Ownership::Ours { marked: true } => {}
+        Ownership::Ours { marked: false } => {
+            return Err(Diagnostic::new("DEL003", Category::Refused, "somebody removed mimeo's label or field manager: it is not deleted")
+                .on(object.to_string())
+                .help("Delete it yourself, or give it its label back, and run `mimeo down` again")
+                .into());
+        }
+        Ownership::Foreign(why) => {
+            session.tell(Event::Note(format!("{object} is left alone: {why}")));
+            return Ok(());
+        }
+    }
+    lease.check()?;
+    let uid = plan::uid(&live).unwrap_or_default();
+    if session.cluster.delete(&resource, object, uid, Propagation::Background).await? == Deleted::Accepted
+        && !session.cluster.wait_gone(&resource, object, uid, options.timeout).await?
+    {
+        let live = session.cluster.get(&resource, object).await?;
+        return Err(execute::stuck(object, live.as_ref()).into());
+    }
+    session.tell(Event::Done {
+        action: Action::Delete,
+        object: object.clone(),
+        component: entry.component.clone(),
+    });
+    Ok(())
+}
+
+/// Notes in the record what blocks the teardown. The record stays, and with it the environment's name.
+async fn blocked(session: &Session, mut record: EnvironmentRecord, error: Error) -> Error {
+    if matches!(error, Error::Cluster(cluster::Error::Fenced { .. })) {
+        return error;
+    }
+    record.spec.state = State::DeleteBlocked;
+    let causes: Vec<String> = error.diagnostics().iter().map(ToString::to_string).collect();
+    record.spec.message = Some(causes.join("; "));
+    if let Some(teardown) = &mut record.spec.teardown {
+        teardown.blocked = causes;
+    }
+    if let Err(error) = session.records.replace(&record).await {
+        tracing::debug!(%error, "what blocks the teardown could not be recorded");
+    }
+    error
+}
+
+/// Live reads for everything the environment could have left. A read that fails is a finding.
+async fn look(
+    session: &Session,
+    record: &EnvironmentRecord,
+    stored: &StoredInventory,
+    options: &Options,
+) -> Vec<Look> {
+    let mut looks = Vec::new();
+    let owned = record.spec.namespace_owned.then_some(record.spec.namespace.as_str());
+    for entry in &stored.inventory.entries {
+        let inside = owned.is_some() && entry.object.namespace.as_deref() == owned;
+        if !inside {
+            looks.push(look_for(session, record, entry).await);
+        }
+    }
+    if owned.is_some() {
+        looks.push(volumes(session, &record.spec.namespace, options).await);
+    }
+    looks
+}
+
+async fn look_for(session: &Session, record: &EnvironmentRecord, entry: &Entry) -> Look {
+    let object = &entry.object;
+    let place = object.namespace.clone().unwrap_or_else(|| "cluster".to_owned());
+    let found = match session.resource(object).await {
+        Err(Error::Cluster(cluster::Error::UnknownKind { .. })) => Vec::new(),
+        Err(error) => vec![format!("{object}: could not be looked for: {error}")],
+        Ok(resource) => match session.cluster.get(&resource, object).await {
+            Ok(None) => Vec::new(),
+            Ok(Some(live)) => {
+                let record_uid = record.uid().unwrap_or_default();
+                let who = Provenance { environment: &record.spec.id, record_uid: &record_uid };
+                match ownership(&live, Some(entry), who) {
+                    Ownership::Ours { .. } => vec![format!("{object}: still there")],
+                    Ownership::Foreign(_) => Vec::new(),
+                }
+            }
+            Err(error) => vec![format!("{object}: could not be looked for: {error}")],
+        },
+    };
+    Look { what: object.short(), place, found, resource_version: None }
+}
+
+/// Volumes that were bound to claims of the namespace. Their removal follows that of the claim.
+async fn volumes(session: &Session, namespace: &str, options: &Options) -> Look {
+    let what = format!("PersistentVolumes bound in {namespace}");
+    let mut look = Look { what, place: "cluster".to_owned(), found: Vec::new(), resource_version: None };
+    let volume = read::core("PersistentVolume", None, "");
+    let listing = match session.resource(&volume).await {
+        Ok(resource) => session.cluster.list(&resource, None, "").await.map(|listing| (resource, listing)),
+        Err(_) => return look,
+    };
+    let (resource, listing) = match listing {
+        Ok(answer) => answer,
+        Err(error) => {
+            look.found.push(format!("PersistentVolumes: could not be looked for: {error}"));
+            return look;
+        }
+    };
+    look.resource_version = Some(listing.resource_version);
+    for live in &listing.items {
+        if plan::text(live, &["spec", "claimRef", "namespace"]) != Some(namespace) {
+            continue;
+        }
+        let name = plan::text(live, &["metadata", "name"]).unwrap_or_default();
+        if plan::text(live, &["spec", "persistentVolumeReclaimPolicy"]) == Some("Retain") {
+            look.found.push(format!("PersistentVolume/{name} {KEPT}"));
+            continue;
+        }
+        let object = read::core("PersistentVolume", None, name);
+        let uid = plan::uid(live).unwrap_or_default();
+        match session.cluster.wait_gone(&resource, &object, uid, options.timeout).await {
+            Ok(true) => {}
+            Ok(false) => look.found.push(format!("PersistentVolume/{name}: still there")),
+            Err(error) => look.found.push(format!("PersistentVolume/{name}: could not be looked for: {error}")),
+        }
+    }
+    look
+}
+
+fn receipt_spec(record: &EnvironmentRecord, objects: usize, looks: Vec<Look>, options: &Options) -> ReceiptSpec {
+    let spec = &record.spec;
+    ReceiptSpec {
+        environment: record.name_any(),
+        id: spec.id.clone(),
+        repository: spec.repository.clone(),
+        r#ref: spec.r#ref.clone(),
+        revision: spec.revision.clone(),
+        record_uid: record.uid().unwrap_or_default(),
+        started: spec.teardown.as_ref().map_or_else(|| options.now.to_string(), |teardown| teardown.started.clone()),
+        finished: Timestamp::now().to_string(),
+        proven: true,
+        objects,
+        looks,
+    }
+}

@@ -1,0 +1,404 @@
+//! Runs a plan: one request per write, no choices left.
+
+use std::time::Duration;
+
+use cluster::{Deleted, Lease, Propagation};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use plan::{Action, Desired, FIELD_MANAGER, Inventory, Key, ObjectRef, Origin, Plan, Stage, Step, Wave};
+use rand::RngExt as _;
+use serde_json::{Value, json};
+use spec::{Category, Diagnostic};
+
+use crate::{
+    Error, Event, Result, Session,
+    compose::TARGET_SECRET,
+    health::{Patience, Watcher},
+    observe::IN_FLIGHT,
+    read, write_ahead,
+};
+
+/// How long a binding may take until every API server knows it.
+const SETTLING: Duration = Duration::from_secs(10);
+/// How long a single object may take to go before the run says what holds it.
+const GOING: Duration = Duration::from_secs(120);
+
+/// One run of one plan.
+pub(crate) struct Run<'a> {
+    pub session: &'a Session,
+    pub lease: &'a Lease,
+    pub desired: &'a [Desired],
+    pub plan: &'a Plan,
+    pub inventory: &'a mut Inventory,
+    pub namespace: &'a str,
+    pub wait: bool,
+    pub patience: Patience,
+}
+
+impl<'a> Run<'a> {
+    /// Stale Jobs go first, then wave by wave; returns the watcher with its last views.
+    pub(crate) async fn waves(&mut self) -> Result<Watcher<'a>> {
+        let stale: Vec<&Step> = self.plan.stale().collect();
+        self.delete_all(&stale, Propagation::Foreground).await?;
+        let (session, namespace, desired) = (self.session, self.namespace, self.desired);
+        let mut watcher = Watcher::new(session, namespace, desired);
+        let mut watching = false;
+        for wave in &self.plan.waves {
+            let own = matches!(wave.order.stage, Stage::Namespace | Stage::Access);
+            if !own && !watching && self.wait {
+                watcher.open(&self.plan.waves).await?;
+                watching = true;
+            }
+            for (key, live) in self.steps(&wave.steps).await? {
+                watcher.expect(key, &live);
+            }
+            if wave.order.stage == Stage::Access && !wave.steps.is_empty() {
+                self.settle_access().await?;
+            }
+            if wave.order.stage == Stage::Data {
+                self.credentials(wave).await?;
+            }
+            if self.wait && !own {
+                self.phase_of(wave);
+                watcher.wait(wave, self.patience).await.map_err(|error| explain_job(error, &watcher, wave))?;
+            }
+        }
+        Ok(watcher)
+    }
+
+    /// Deletes what the rendering no longer has, and proves each gone.
+    pub(crate) async fn prune(&mut self) -> Result<()> {
+        let mut rest: &[Step] = &self.plan.prune;
+        while let Some(first) = rest.first() {
+            let end = rest.iter().position(|step| step.order != first.order).unwrap_or(rest.len());
+            let group: Vec<&Step> = rest[..end].iter().collect();
+            self.delete_all(&group, Propagation::Background).await?;
+            for step in group {
+                self.inventory.remove(&step.object.key());
+            }
+            rest = &rest[end..];
+        }
+        Ok(())
+    }
+
+    fn phase_of(&self, wave: &Wave) {
+        let text = match wave.order.stage {
+            Stage::Before => "hooks before",
+            Stage::After => "hooks after",
+            Stage::Data => "data",
+            Stage::Gate => "gates",
+            Stage::Config | Stage::Workload => "health",
+            Stage::Namespace | Stage::Access => return,
+        };
+        if !wave.wait_for.is_empty() {
+            self.session.phase(format!("waiting: {text} (level {})", wave.order.level));
+        }
+    }
+
+    async fn steps(&mut self, steps: &[Step]) -> Result<Vec<(Key, Value)>> {
+        let (session, lease, desired) = (self.session, self.lease, self.desired);
+        // The wave finishes even when one of its steps fails; later waves do not start.
+        let answers: Vec<Result<(Key, Value)>> = stream::iter(steps)
+            .map(|step| async move {
+                let key = step.object.key();
+                let Some(wanted) = desired.iter().find(|desired| desired.object.key() == key) else {
+                    return Err(Diagnostic::error("PLN001", "the plan has a step for an object that is not wanted")
+                        .on(step.object.to_string())
+                        .into());
+                };
+                let live = run_step(session, lease, step, wanted).await?;
+                session.tell(Event::Done {
+                    action: step.action,
+                    object: step.object.clone(),
+                    component: step.component.clone(),
+                });
+                Ok((key, live))
+            })
+            .buffer_unordered(IN_FLIGHT)
+            .collect()
+            .await;
+        let mut written = Vec::new();
+        let mut found = Vec::new();
+        for answer in answers {
+            match answer {
+                Ok((key, live)) => {
+                    if let Some(wanted) = desired.iter().find(|desired| desired.object.key() == key) {
+                        write_ahead::settle(self.inventory, wanted, &live);
+                    }
+                    written.push((key, live));
+                }
+                Err(error) => found.extend(error.diagnostics()),
+            }
+        }
+        if found.is_empty() { Ok(written) } else { Err(Error::Found(found)) }
+    }
+
+    async fn delete_all(&self, steps: &[&Step], propagation: Propagation) -> Result<()> {
+        let (session, lease) = (self.session, self.lease);
+        stream::iter(steps)
+            .map(|step| async move {
+                let Some(uid) = step.uid.as_deref() else { return Ok(()) };
+                remove(session, lease, &step.object, uid, propagation).await?;
+                session.tell(Event::Done {
+                    action: Action::Delete,
+                    object: step.object.clone(),
+                    component: step.component.clone(),
+                });
+                Ok::<(), Error>(())
+            })
+            .buffer_unordered(IN_FLIGHT)
+            .try_collect::<Vec<()>>()
+            .await
+            .map(|_| ())
+    }
+
+    /// A fresh binding takes a moment until the authorizer knows it.
+    async fn settle_access(&self) -> Result<()> {
+        let begun = std::time::Instant::now();
+        let mut pause = Duration::from_millis(10);
+        while begun.elapsed() < SETTLING {
+            if self.session.cluster.may("patch", "", "configmaps", self.namespace).await? {
+                return Ok(());
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(500));
+        }
+        Ok(())
+    }
+
+    /// Gives every data Job that is not finished the password of its target: in a Secret that belongs
+    /// to the Job and goes with it.
+    async fn credentials(&self, wave: &Wave) -> Result<()> {
+        for object in &wave.wait_for {
+            let resource = self.session.resource(object).await?;
+            let Some(job) = self.session.cluster.get(&resource, object).await? else { continue };
+            let finished = job.pointer("/status/conditions").and_then(Value::as_array).is_some_and(|conditions| {
+                conditions.iter().any(|condition| condition["type"] == "Complete" && condition["status"] == "True")
+            });
+            let Some(secret) = self.password_of(object) else { continue };
+            if finished {
+                continue;
+            }
+            self.lease.check()?;
+            let password = read::secret_value(self.session, self.namespace, &secret, "password").await?;
+            let own = read::core("Secret", object.namespace.as_deref(), &object.name);
+            let manifest = json!({
+                "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+                "metadata": {
+                    "name": own.name, "namespace": own.namespace,
+                    "labels": job.pointer("/metadata/labels").cloned().unwrap_or_default(),
+                    // Blocking, so that a Job deleted in the foreground takes it along before the next one starts.
+                    "ownerReferences": [{
+                        "apiVersion": "batch/v1", "kind": "Job", "name": object.name,
+                        "uid": plan::uid(&job), "blockOwnerDeletion": true,
+                    }],
+                },
+                "stringData": {"password": password},
+            });
+            match self.session.cluster.create(&self.session.resource(&own).await?, &own, &manifest).await {
+                Ok(_) | Err(cluster::Error::Api { code: 409, .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The Secret that holds the password of a data Job's target: named by its gate or data step.
+    fn password_of(&self, job: &ObjectRef) -> Option<String> {
+        let desired = self.desired.iter().find(|desired| desired.object.same_object(job))?;
+        desired.manifest.pointer("/metadata/annotations")?.get(TARGET_SECRET)?.as_str().map(str::to_owned)
+    }
+}
+
+async fn run_step(session: &Session, lease: &Lease, step: &Step, wanted: &Desired) -> Result<Value> {
+    match step.action {
+        Action::Create => create(session, lease, wanted).await,
+        Action::Update => update(session, lease, step, wanted).await,
+        Action::Recreate => {
+            // Jobs went before the first wave.
+            if !wanted.is_job()
+                && let Some(uid) = &step.uid
+            {
+                remove(session, lease, &step.object, uid, Propagation::Foreground).await?;
+            }
+            create(session, lease, wanted).await
+        }
+        Action::Delete => Err(Diagnostic::error("PLN002", "a delete is no step of a wave").into()),
+    }
+}
+
+async fn create(session: &Session, lease: &Lease, wanted: &Desired) -> Result<Value> {
+    let resource = session.resource(&wanted.object).await?;
+    let mut manifest = wanted.manifest.clone();
+    if let Origin::Generated(keys) = &wanted.origin {
+        let values: serde_json::Map<String, Value> =
+            keys.iter().map(|(key, length)| (key.clone(), json!(random(*length)))).collect();
+        manifest["stringData"] = values.into();
+    }
+    let begun = std::time::Instant::now();
+    loop {
+        lease.check()?;
+        match session.cluster.apply(&resource, &wanted.object, &manifest, false).await {
+            Ok((true, live)) => return Ok(live),
+            // It was not there when the plan was made, and nobody but this run may write under the lease.
+            Ok((false, _)) => {
+                return Err(Diagnostic::new("OBJ019", Category::Refused, "an object of this name appeared while mimeo was about to create it")
+                    .on(wanted.object.to_string())
+                    .help("Look at who made it; labels of mimeo were added to it. Remove them or the object, then run the command again")
+                    .into());
+            }
+            Err(cluster::Error::Api { code: 403, .. }) if begun.elapsed() < Duration::from_secs(2) => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => return Err(located(error, wanted)),
+        }
+    }
+}
+
+/// An update carries uid and resourceVersion: it hits the object the plan saw, or nothing.
+async fn update(session: &Session, lease: &Lease, step: &Step, wanted: &Desired) -> Result<Value> {
+    let resource = session.resource(&wanted.object).await?;
+    let mut version = step.resource_version.clone();
+    for _ in 0..10 {
+        lease.check()?;
+        let mut manifest = wanted.manifest.clone();
+        manifest["metadata"]["uid"] = json!(step.uid);
+        manifest["metadata"]["resourceVersion"] = json!(version);
+        let force = !step.takes_back.is_empty();
+        match session.cluster.apply(&resource, &wanted.object, &manifest, force).await {
+            Ok((_, live)) => return Ok(live),
+            Err(cluster::Error::Api { code: 409, causes, .. }) if causes.is_empty() => {
+                lease.verify().await?;
+                version = Some(unchanged_version(session, &resource, step, wanted).await?);
+            }
+            Err(error) => return Err(located(error, wanted)),
+        }
+    }
+    Err(moved(step, "it changes faster than it can be written"))
+}
+
+/// After a conflict: the new resourceVersion, if what mimeo owns is still what the plan saw.
+async fn unchanged_version(
+    session: &Session,
+    resource: &cluster::Resource,
+    step: &Step,
+    wanted: &Desired,
+) -> Result<String> {
+    let Some(live) = session.cluster.get(resource, &step.object).await? else {
+        return Err(moved(step, "it was deleted"));
+    };
+    if plan::uid(&live) != step.uid.as_deref() {
+        return Err(moved(step, "it was deleted and made again"));
+    }
+    // Only our own manager can have changed what it owns, and that would be another run.
+    let owned = plan::owned_fields(&live, FIELD_MANAGER);
+    if owned.is_none() {
+        return Err(moved(step, "mimeo owns none of its fields any more"));
+    }
+    tracing::debug!(object = %wanted.object, "somebody else wrote it; its owned fields are the same");
+    Ok(plan::text(&live, &["metadata", "resourceVersion"]).unwrap_or_default().to_owned())
+}
+
+fn moved(step: &Step, cause: &str) -> Error {
+    Diagnostic::new("PLN003", Category::Refused, format!("the world moved since the plan was made: {cause}"))
+        .on(step.object.to_string())
+        .help("Run the command again: it makes a new plan")
+        .into()
+}
+
+/// Deletes one object by uid and waits until it is gone.
+pub(crate) async fn remove(
+    session: &Session,
+    lease: &Lease,
+    object: &ObjectRef,
+    uid: &str,
+    propagation: Propagation,
+) -> Result<()> {
+    lease.check()?;
+    let resource = session.resource(object).await?;
+    match session.cluster.delete(&resource, object, uid, propagation).await? {
+        // Another object has the name: the one we mean is gone already.
+        Deleted::Absent | Deleted::Replaced => Ok(()),
+        Deleted::Accepted => {
+            if session.cluster.wait_gone(&resource, object, uid, GOING).await? {
+                return Ok(());
+            }
+            let live = session.cluster.get(&resource, object).await?;
+            Err(stuck(object, live.as_ref()).into())
+        }
+    }
+}
+
+/// What holds an object that does not go.
+pub(crate) fn stuck(object: &ObjectRef, live: Option<&Value>) -> Diagnostic {
+    let finalizers: Vec<&str> = live
+        .and_then(|live| live.pointer("/metadata/finalizers"))
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let held = if finalizers.is_empty() { "nothing it says".to_owned() } else { finalizers.join(", ") };
+    let mut diagnostic =
+        Diagnostic::new("DEL001", Category::Cluster, format!("it is deleted but does not go; held by: {held}"))
+            .on(object.to_string())
+            .help("See whether the controller behind the finalizer runs; mimeo never removes a foreign finalizer. Then run the command again");
+    let conditions = live.and_then(|live| live.pointer("/status/conditions")).and_then(Value::as_array);
+    diagnostic.detail = conditions
+        .into_iter()
+        .flatten()
+        .filter(|condition| condition["status"] == "True")
+        .filter_map(|condition| condition["message"].as_str().map(str::to_owned))
+        .collect();
+    diagnostic
+}
+
+/// Says which component and template an answer of the API server is about.
+pub(crate) fn located(error: cluster::Error, wanted: &Desired) -> Error {
+    let mut diagnostic = error.diagnostic();
+    if let Origin::Template { file, line } = &wanted.origin {
+        diagnostic = diagnostic.at(file.clone(), *line, 1);
+    }
+    diagnostic.object = Some(format!("component {}, {}", wanted.component, wanted.object));
+    diagnostic.into()
+}
+
+/// A data or gate Job leaves its answer as the termination message of its pod: that says more than
+/// the Job's own status.
+fn explain_job(error: Error, watcher: &Watcher<'_>, wave: &Wave) -> Error {
+    let category = match wave.order.stage {
+        Stage::Data => Category::Data,
+        Stage::Gate => Category::Gate,
+        _ => return error,
+    };
+    let Error::Found(mut found) = error else { return error };
+    for diagnostic in found.iter_mut().filter(|diagnostic| diagnostic.category == Category::Component) {
+        diagnostic.category = category;
+        let job = wave.wait_for.iter().find(|job| Some(job.short()) == diagnostic.object);
+        let Some(answer) = job.and_then(|job| answer(watcher, job)) else { continue };
+        let text = |field: &str| answer.get(field).and_then(Value::as_str).map(str::to_owned);
+        if let Some(value) = text("value") {
+            diagnostic.code = "GTE001";
+            let expect = text("expect").unwrap_or_default();
+            diagnostic.cause = format!("the gate did not pass: the query answers {value}, {expect} is expected");
+            diagnostic.help = Some("Look at the rows behind the query in the environment's database".to_owned());
+        } else if let Some(cause) = text("cause") {
+            diagnostic.code = "DAT003";
+            diagnostic.cause = format!("{}: {cause}", text("code").unwrap_or_default());
+            diagnostic.help = text("help").or(diagnostic.help.take());
+        }
+    }
+    Error::Found(found)
+}
+
+/// What a data or gate Job answered.
+pub(crate) fn answer(watcher: &Watcher<'_>, job: &ObjectRef) -> Option<Value> {
+    watcher.pods_of(job).iter().find_map(|pod| {
+        let message = pod.pointer("/status/containerStatuses/0/state/terminated/message")?.as_str()?;
+        serde_json::from_str(message).ok()
+    })
+}
+
+/// A random value of letters and digits: 5.9 bits a character, safe in URLs and shells.
+fn random(length: usize) -> String {
+    rand::rng().sample_iter(rand::distr::Alphanumeric).take(length).map(char::from).collect()
+}

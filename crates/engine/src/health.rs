@@ -1,0 +1,317 @@
+//! Waits by watch until every object of a wave is what it was asked to be, and shows what is in the way.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use cluster::Views;
+use plan::{
+    Key, ObjectRef, Wave,
+    health::{Finding, Health, Surroundings, Trouble, assess},
+};
+use serde_json::Value;
+use spec::{Category, Diagnostic};
+
+use crate::{Error, Event, Result, Session, read};
+
+/// How long to wait, and how patiently.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// When the whole command gives up.
+    pub deadline: Instant,
+    /// Fail on the first sight of trouble.
+    pub fail_fast: bool,
+}
+
+/// What mimeo knows of the objects it waits for.
+pub(crate) struct Watcher<'a> {
+    session: &'a Session,
+    namespace: String,
+    views: Views,
+    components: BTreeMap<Key, String>,
+    /// uid and generation that the last write of this run returned: an older view does not count.
+    expected: BTreeMap<Key, (String, i64)>,
+    shown: BTreeMap<Key, Health>,
+    /// When each trouble was first seen: another trouble of the same object starts anew.
+    since: BTreeMap<Key, (Trouble, Instant)>,
+    logged: BTreeMap<Key, String>,
+}
+
+impl<'a> Watcher<'a> {
+    pub(crate) fn new(session: &'a Session, namespace: &str, desired: &[plan::Desired]) -> Self {
+        Self {
+            session,
+            namespace: namespace.to_owned(),
+            views: Views::new(&session.cluster),
+            components: desired
+                .iter()
+                .map(|desired| (desired.object.key(), desired.component.clone()))
+                .collect(),
+            expected: BTreeMap::new(),
+            shown: BTreeMap::new(),
+            since: BTreeMap::new(),
+            logged: BTreeMap::new(),
+        }
+    }
+
+    /// Opens a watch for every kind that is waited for, and for the kinds that explain it. Before the
+    /// first write, so that no change is missed.
+    pub(crate) async fn open(&mut self, waves: &[Wave]) -> Result<()> {
+        let mut kinds: Vec<ObjectRef> = Vec::new();
+        for object in waves.iter().flat_map(|wave| &wave.wait_for).filter(|object| has_health(object)) {
+            kinds.push(object.clone());
+            if let Some(namespace) = &object.namespace {
+                for (group, kind) in explaining(object) {
+                    kinds.push(read::object(group, "v1", kind, Some(namespace), ""));
+                }
+            }
+        }
+        for object in kinds {
+            let resource = self.session.resource(&object).await?;
+            self.views.open(&resource, object.namespace.as_deref());
+        }
+        Ok(())
+    }
+
+    /// Notes what a write of this run returned.
+    pub(crate) fn expect(&mut self, key: Key, live: &Value) {
+        let uid = plan::uid(live).unwrap_or_default().to_owned();
+        let generation = live.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
+        self.expected.insert(key, (uid, generation));
+    }
+
+    /// The last view of an object.
+    pub(crate) fn live(&self, key: &Key) -> Option<Value> {
+        self.views.get(key)
+    }
+
+    /// Pods of a Job, newest first.
+    pub(crate) fn pods_of(&self, job: &ObjectRef) -> Vec<Value> {
+        let namespace = job.namespace.as_deref().unwrap_or(&self.namespace);
+        let uid = self.views.get(&job.key()).as_ref().and_then(plan::uid).map(str::to_owned);
+        let mut pods: Vec<Value> = self
+            .views
+            .all("", "Pod", namespace)
+            .into_iter()
+            .filter(|pod| {
+                pod.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str) == uid.as_deref()
+            })
+            .collect();
+        pods.sort_by_key(|pod| {
+            std::cmp::Reverse(plan::text(pod, &["metadata", "creationTimestamp"]).unwrap_or_default().to_owned())
+        });
+        pods
+    }
+
+    /// Waits for all objects of a wave.
+    pub(crate) async fn wait(&mut self, wave: &Wave, patience: Patience) -> Result<()> {
+        let mut changes = self.views.changes();
+        let objects: Vec<&ObjectRef> = wave.wait_for.iter().filter(|object| has_health(object)).collect();
+        loop {
+            changes.mark_unchanged();
+            let mut next_look = patience.deadline;
+            let mut all_healthy = true;
+            for object in &objects {
+                let health = self.judge(object);
+                self.show(object, &health).await;
+                all_healthy &= health.is_healthy();
+                match &health {
+                    Health::Failed(finding) => return Err(self.failed(object, finding).await),
+                    Health::Trouble(finding) => {
+                        let since = self.since_first(object, finding.trouble);
+                        let over = if patience.fail_fast { Some(Duration::ZERO) } else { finding.trouble.patience() };
+                        if let Some(over) = over {
+                            if since.elapsed() >= over {
+                                return Err(self.failed(object, finding).await);
+                            }
+                            next_look = next_look.min(since + over);
+                        }
+                    }
+                    Health::Healthy { .. } | Health::Progressing { .. } => {
+                        self.since.remove(&object.key());
+                    }
+                }
+            }
+            if all_healthy {
+                return Ok(());
+            }
+            if Instant::now() >= patience.deadline {
+                return Err(self.timed_out(&objects));
+            }
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = tokio::time::sleep_until(next_look.into()) => {}
+            }
+        }
+    }
+
+    fn since_first(&mut self, object: &ObjectRef, trouble: Trouble) -> Instant {
+        let since = self.since.entry(object.key()).or_insert_with(|| (trouble, Instant::now()));
+        if since.0 != trouble {
+            *since = (trouble, Instant::now());
+        }
+        since.1
+    }
+
+    fn judge(&self, object: &ObjectRef) -> Health {
+        let key = object.key();
+        let waiting = |cause: &str| Health::Progressing { cause: cause.to_owned() };
+        let Some(live) = self.views.get(&key) else {
+            return match self.views.troubles().into_iter().next() {
+                Some(trouble) => waiting(&trouble),
+                None => waiting("not seen yet"),
+            };
+        };
+        if let Some((uid, generation)) = self.expected.get(&key) {
+            let seen = live.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
+            if plan::uid(&live) != Some(uid) || seen < *generation {
+                return waiting("not seen yet");
+            }
+        }
+        let namespace = object.namespace.as_deref().unwrap_or(&self.namespace);
+        let all = |group: &str, kind: &str| self.views.all(group, kind, namespace);
+        let mut workloads = all("apps", "Deployment");
+        workloads.extend(all("apps", "StatefulSet"));
+        workloads.extend(all("apps", "DaemonSet"));
+        workloads.extend(all("", "Pod").into_iter().filter(|pod| pod.pointer("/metadata/ownerReferences/0").is_none()));
+        let (pods, replica_sets) = (all("", "Pod"), all("apps", "ReplicaSet"));
+        let (slices, events) = (all("discovery.k8s.io", "EndpointSlice"), all("", "Event"));
+        assess(
+            &live,
+            &Surroundings {
+                pods: &pods,
+                replica_sets: &replica_sets,
+                endpoint_slices: &slices,
+                workloads: &workloads,
+                events: &events,
+                storage_classes: &[],
+            },
+        )
+    }
+
+    async fn show(&mut self, object: &ObjectRef, health: &Health) {
+        let key = object.key();
+        if self.shown.get(&key) == Some(health) {
+            return;
+        }
+        let cause = match health {
+            Health::Healthy { note } => note.clone().unwrap_or_default(),
+            Health::Progressing { cause } => cause.clone(),
+            Health::Trouble(finding) | Health::Failed(finding) => finding.cause.clone(),
+        };
+        self.session.tell(Event::Health {
+            object: object.clone(),
+            component: self.component(&key),
+            state: health.name(),
+            cause,
+        });
+        if let Health::Trouble(finding) = health
+            && let Some((from, lines)) = self.logs(object, finding).await
+            && self.logged.insert(key.clone(), lines.join("\n")) != Some(lines.join("\n"))
+        {
+            self.session.tell(Event::Logs { from, lines });
+        }
+        self.shown.insert(key, health.clone());
+    }
+
+    fn component(&self, key: &Key) -> String {
+        self.components.get(key).cloned().unwrap_or_default()
+    }
+
+    async fn logs(&self, object: &ObjectRef, finding: &Finding) -> Option<(String, Vec<String>)> {
+        if !finding.trouble.leaves_logs() {
+            return None;
+        }
+        let (pod, namespace) = (finding.pod.as_deref()?, object.namespace.as_deref()?);
+        let container = finding.container.as_deref();
+        let logs = |previous| self.session.cluster.logs(namespace, pod, container, Some(10), previous);
+        let mut text = logs(finding.previous).await.unwrap_or_default();
+        if text.trim().is_empty() {
+            text = logs(!finding.previous).await.unwrap_or_default();
+        }
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let from = container.map_or(pod.to_owned(), |container| format!("{pod}/{container}"));
+        (!lines.is_empty()).then_some((from, lines))
+    }
+
+    async fn failed(&self, object: &ObjectRef, finding: &Finding) -> Error {
+        let component = self.component(&object.key());
+        let mut diagnostic = Diagnostic::new(
+            "CMP001",
+            Category::Component,
+            format!("component {component} failed: {}", finding.cause),
+        )
+        .on(object.short())
+        .help("Correct the cause and run the same command again; what was done is kept and recorded");
+        if let Some((from, lines)) = self.logs(object, finding).await {
+            diagnostic.detail.push(format!("last log lines of {from}:"));
+            diagnostic.detail.extend(lines.into_iter().map(|line| format!("  {line}")));
+        }
+        diagnostic.into()
+    }
+
+    fn timed_out(&self, objects: &[&ObjectRef]) -> Error {
+        let late: Vec<String> = objects
+            .iter()
+            .filter_map(|object| match self.judge(object) {
+                Health::Healthy { .. } => None,
+                Health::Progressing { cause } => Some(format!("{}: {cause}", object.short())),
+                Health::Trouble(finding) | Health::Failed(finding) => {
+                    Some(format!("{}: {}", object.short(), finding.cause))
+                }
+            })
+            .collect();
+        let mut diagnostic = Diagnostic::new("CMP002", Category::Timeout, "not everything became healthy in time")
+            .help("Run the same command again to go on waiting, with a longer --timeout if that is normal");
+        diagnostic.detail = late;
+        diagnostic.into()
+    }
+}
+
+/// Kinds that are what they were asked to be as soon as they exist.
+fn has_health(object: &ObjectRef) -> bool {
+    let at_once = matches!(
+        object.kind.as_str(),
+        "ConfigMap" | "Secret" | "ServiceAccount" | "LimitRange" | "ResourceQuota" | "Namespace"
+    ) && object.group.is_empty();
+    !(at_once
+        || matches!(
+            object.group.as_str(),
+            "rbac.authorization.k8s.io" | "policy" | "autoscaling" | "scheduling.k8s.io" | "storage.k8s.io"
+        )
+        || object.kind == "NetworkPolicy"
+        || object.kind == "CronJob")
+}
+
+/// Kinds that tell why an object is not healthy.
+fn explaining(object: &ObjectRef) -> &'static [(&'static str, &'static str)] {
+    match (object.group.as_str(), object.kind.as_str()) {
+        ("apps", "Deployment") => &[("", "Pod"), ("apps", "ReplicaSet"), ("", "Event")],
+        ("apps" | "batch", _) => &[("", "Pod"), ("", "Event")],
+        ("", "Service") => &[
+            ("discovery.k8s.io", "EndpointSlice"),
+            ("apps", "Deployment"),
+            ("apps", "StatefulSet"),
+            ("apps", "DaemonSet"),
+        ],
+        ("", "Pod") => &[("", "Event")],
+        ("", "PersistentVolumeClaim") => &[("", "Pod"), ("", "Event")],
+        _ => &[],
+    }
+}
+
+/// Whether live objects that were just listed are all healthy: an unchanged environment needs no watch.
+pub(crate) fn settled(waves: &[Wave], live: &BTreeMap<Key, Value>, slices: &[Value]) -> bool {
+    let workloads: Vec<Value> = live
+        .iter()
+        .filter(|(key, _)| key.group == "apps")
+        .map(|(_, object)| object.clone())
+        .collect();
+    let around = Surroundings { workloads: &workloads, endpoint_slices: slices, ..Surroundings::default() };
+    waves
+        .iter()
+        .flat_map(|wave| &wave.wait_for)
+        .filter(|object| has_health(object))
+        .all(|object| live.get(&object.key()).is_some_and(|object| assess(object, &around).is_healthy()))
+}

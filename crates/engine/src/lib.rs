@@ -1,0 +1,30 @@
+//! Composes the stages. Values flow downward only, and every command goes the same way:
+//!
+//! ```text
+//! rendered ─► compose ─► observe ─► plan ─► execute ─► health ─► gates ─► report
+//!             objects    live       steps   one request
+//!             as sent    + owned    + why   per write
+//! ```
+//!
+//! [`up::up`] runs a plan, [`preview::preview`] only makes it, [`down::down`] makes and runs the
+//! plan of a teardown. There is no second path.
+
+pub mod compose;
+pub mod down;
+mod error;
+mod event;
+mod execute;
+mod health;
+pub mod install;
+pub mod logs;
+mod observe;
+pub mod preview;
+mod read;
+mod session;
+pub mod status;
+pub mod up;
+mod write_ahead;
+
+pub use error::{Error, Result};
+pub use event::Event;
+pub use session::Session;

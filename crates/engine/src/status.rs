@@ -1,0 +1,241 @@
+//! What an environment is, component by component.
+
+use std::collections::BTreeMap;
+
+use cluster::EnvironmentRecord;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use plan::{
+    Key, ObjectRef,
+    health::{Health, Surroundings, assess},
+};
+use render::Rendered;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{Result, Session, observe::observe, read};
+
+/// One component of a live environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ComponentStatus {
+    /// Its name.
+    pub name: String,
+    /// The kind that runs it, such as `StatefulSet`.
+    pub kind: String,
+    /// `Healthy`, `Progressing`, `Trouble`, `Failed` or `Missing`.
+    pub state: String,
+    /// What it waits for or what is wrong; empty when healthy.
+    pub cause: String,
+    /// Seconds since its oldest workload was created.
+    #[serde(skip)]
+    pub age: Option<i64>,
+    /// Where it listens, as `host:port`.
+    pub endpoints: Vec<String>,
+}
+
+/// One environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvironmentStatus {
+    /// 32 hexadecimal digits.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Name of the environment spec.
+    pub spec: String,
+    /// Identity of the repository.
+    pub repository: String,
+    /// Branch, tag, `pr/<number>` or name.
+    pub r#ref: String,
+    /// Commit id.
+    pub revision: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// State of the record.
+    pub state: String,
+    /// Why, when the state is Failed or DeleteBlocked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// When it becomes stale, RFC 3339.
+    pub expires_at: Option<String>,
+    /// Seconds since its record was created.
+    #[serde(skip)]
+    pub age: Option<i64>,
+    /// Its components.
+    pub components: Vec<ComponentStatus>,
+}
+
+/// Every environment of the cluster, from the records alone.
+///
+/// # Errors
+/// Any failure of the request.
+pub async fn list(session: &Session, now: Timestamp) -> Result<Vec<EnvironmentStatus>> {
+    let mut all: Vec<EnvironmentStatus> =
+        session.records.list().await?.iter().map(|record| summary(record, now)).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(all)
+}
+
+/// One environment with its components, judged live.
+///
+/// # Errors
+/// Any failure of a request.
+pub async fn status(session: &Session, record: &EnvironmentRecord, now: Timestamp) -> Result<EnvironmentStatus> {
+    let stored = session.records.inventory(record).await?;
+    let observed = observe(session, &record.spec.id, &[], &stored.inventory).await?;
+    let mut lists: BTreeMap<(&str, &str), Vec<Value>> = BTreeMap::new();
+    let explaining = [
+        ("", "Pod"),
+        ("apps", "ReplicaSet"),
+        ("discovery.k8s.io", "EndpointSlice"),
+        ("", "Event"),
+    ];
+    let namespaces: Vec<&str> = vec![record.spec.namespace.as_str()];
+    let listed: Vec<((&str, &str), Vec<Value>)> = stream::iter(explaining)
+        .map(|(group, kind)| {
+            let namespace = namespaces[0];
+            async move {
+                let object = read::object(group, "v1", kind, Some(namespace), "");
+                let resource = session.resource(&object).await?;
+                let listing = session.cluster.list(&resource, Some(namespace), "").await?;
+                Ok::<_, crate::Error>(((group, kind), listing.items))
+            }
+        })
+        .buffer_unordered(4)
+        .try_collect()
+        .await?;
+    lists.extend(listed);
+    let list = |group, kind| lists.get(&(group, kind)).map(Vec::as_slice).unwrap_or_default();
+    let workloads: Vec<Value> =
+        observed.live.iter().filter(|(key, _)| key.group == "apps").map(|(_, live)| live.clone()).collect();
+    let around = Surroundings {
+        pods: list("", "Pod"),
+        replica_sets: list("apps", "ReplicaSet"),
+        endpoint_slices: list("discovery.k8s.io", "EndpointSlice"),
+        workloads: &workloads,
+        events: list("", "Event"),
+        storage_classes: &[],
+    };
+    let mut result = summary(record, now);
+    let entries: Vec<(String, &ObjectRef)> =
+        stored.inventory.entries.iter().map(|entry| (entry.component.clone(), &entry.object)).collect();
+    result.components = judge(&entries, &observed.live, &around, now);
+    Ok(result)
+}
+
+fn summary(record: &EnvironmentRecord, now: Timestamp) -> EnvironmentStatus {
+    let spec = &record.spec;
+    EnvironmentStatus {
+        id: spec.id.clone(),
+        name: record.name_any(),
+        spec: spec.spec.clone(),
+        repository: spec.repository.clone(),
+        r#ref: spec.r#ref.clone(),
+        revision: spec.revision.clone(),
+        namespace: spec.namespace.clone(),
+        state: spec.state.as_str().to_owned(),
+        message: spec.message.clone(),
+        expires_at: spec.expires_at.clone(),
+        age: record.creation_timestamp().map(|time| now.as_second() - time.0.as_second()),
+        components: Vec::new(),
+    }
+}
+
+/// Components of a rendering that has just been waited for.
+pub(crate) fn components(
+    rendered: &Rendered,
+    live: &BTreeMap<Key, Value>,
+    now: Timestamp,
+) -> Vec<ComponentStatus> {
+    let objects: Vec<(String, ObjectRef)> = rendered
+        .objects
+        .iter()
+        .filter_map(|object| Some((object.component.clone(), ObjectRef::of(&object.manifest)?)))
+        .collect();
+    let entries: Vec<(String, &ObjectRef)> =
+        objects.iter().map(|(component, object)| (component.clone(), object)).collect();
+    let mut table = judge(&entries, live, &Surroundings::default(), now);
+    for component in &mut table {
+        // It was waited for, with all that explains it at hand; here only its objects are.
+        if component.state != "Missing" {
+            "Healthy".clone_into(&mut component.state);
+            component.cause.clear();
+        }
+    }
+    table
+}
+
+fn judge(
+    entries: &[(String, &ObjectRef)],
+    live: &BTreeMap<Key, Value>,
+    around: &Surroundings<'_>,
+    now: Timestamp,
+) -> Vec<ComponentStatus> {
+    let mut by_name: BTreeMap<&str, Vec<&ObjectRef>> = BTreeMap::new();
+    for (component, object) in entries {
+        if component != crate::compose::ENVIRONMENT {
+            by_name.entry(component).or_default().push(object);
+        }
+    }
+    by_name.into_iter().map(|(name, objects)| component(name, &objects, live, around, now)).collect()
+}
+
+fn component(
+    name: &str,
+    objects: &[&ObjectRef],
+    live: &BTreeMap<Key, Value>,
+    around: &Surroundings<'_>,
+    now: Timestamp,
+) -> ComponentStatus {
+    let mut worst: (u8, &str, String) = (0, "Healthy", String::new());
+    let mut endpoints = Vec::new();
+    let mut age: Option<i64> = None;
+    let mut main: Option<&ObjectRef> = None;
+    for object in objects {
+        if matches!(object.group.as_str(), "apps" | "batch") && main.is_none_or(|main| main.kind == "Job") {
+            main = Some(object);
+        }
+        let Some(seen) = live.get(&object.key()) else {
+            worst = worst.max((4, "Missing", format!("{} is not there", object.short())));
+            continue;
+        };
+        worst = match assess(seen, around) {
+            Health::Healthy { .. } => worst,
+            Health::Progressing { cause } => worst.max((1, "Progressing", cause)),
+            Health::Trouble(finding) => worst.max((2, "Trouble", finding.cause)),
+            Health::Failed(finding) => worst.max((3, "Failed", finding.cause)),
+        };
+        endpoints.extend(service_endpoints(seen));
+        if matches!(object.group.as_str(), "apps" | "batch") || objects.len() == 1 {
+            let created = plan::text(seen, &["metadata", "creationTimestamp"]).and_then(|time| time.parse::<Timestamp>().ok());
+            age = age.max(created.map(|created| now.as_second() - created.as_second()));
+        }
+    }
+    endpoints.sort();
+    ComponentStatus {
+        name: name.to_owned(),
+        kind: main.or(objects.first().copied()).map(|object| object.kind.clone()).unwrap_or_default(),
+        state: worst.1.to_owned(),
+        cause: worst.2,
+        age,
+        endpoints,
+    }
+}
+
+fn service_endpoints(object: &Value) -> Vec<String> {
+    let is_service = object.get("kind").and_then(Value::as_str) == Some("Service");
+    let (Some(name), Some(namespace)) =
+        (plan::text(object, &["metadata", "name"]), plan::text(object, &["metadata", "namespace"]))
+    else {
+        return Vec::new();
+    };
+    object
+        .pointer("/spec/ports")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter(|_| is_service)
+        .filter_map(|port| Some(format!("{name}.{namespace}.svc:{}", port.get("port")?.as_i64()?)))
+        .collect()
+}

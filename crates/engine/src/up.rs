@@ -1,0 +1,377 @@
+//! Brings an environment to a rendering.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use cluster::{EnvironmentRecord, InventoryMark, Lease, RecordSpec, State};
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt as _;
+use plan::{Key, ObjectRef, Plan, Provenance, Stage};
+use render::{NamespacePolicy, Rendered};
+use serde_json::{Value, json};
+use spec::{Category, Diagnostic};
+
+use crate::{
+    Error, Event, Result, Session,
+    compose::namespace,
+    execute::{self, Run},
+    health::{self, Patience},
+    preview::{Preview, binding, caller, preview},
+    read,
+    status::{ComponentStatus, components},
+    write_ahead,
+};
+
+/// How `up` behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How long to wait for everything to be healthy.
+    pub timeout: Duration,
+    /// Fail on the first sight of trouble instead of giving it time.
+    pub fail_fast: bool,
+    /// Wait for health at all.
+    pub wait: bool,
+    /// Digest of a plan that somebody approved.
+    pub approve: Option<String>,
+    /// The time of the call.
+    pub now: Timestamp,
+}
+
+/// What `up` did.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Name of the environment.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The commit it is at.
+    pub revision: String,
+    /// The plan that ran.
+    pub plan: Plan,
+    /// When the environment becomes stale.
+    pub expires_at: Option<String>,
+    /// Every component, with its state.
+    pub components: Vec<ComponentStatus>,
+    /// Every gate that was asked, with its answer.
+    pub gates: Vec<(String, Value)>,
+}
+
+/// Brings the environment to the rendering, waits until it is healthy and its gates pass.
+///
+/// # Guarantees
+/// What is about to be created is in the inventory before it is sent. Every update and delete hits
+/// the uid the plan saw, or nothing. Killed at any moment and called again, it ends in the same state.
+///
+/// # Errors
+/// Refusals before anything is written; failures of components, data, gates and requests after that,
+/// with the record saying `Failed` and why.
+pub async fn up(session: &Session, rendered: &Rendered, options: &Options) -> Result<Report> {
+    let name = &rendered.env.name;
+    let lease = lease(session, name).await?;
+    match run(session, rendered, options, &lease).await {
+        Ok(report) => {
+            lease.release().await.unwrap_or_else(|error| tracing::debug!(%error, "the lease runs out by itself"));
+            Ok(report)
+        }
+        Err(error) => {
+            // A refusal before the first write leaves nothing, not even a lease.
+            let known = session.records.get(name).await;
+            let ended = match known {
+                Ok(None) => lease.remove().await,
+                _ => lease.release().await,
+            };
+            ended.unwrap_or_else(|error| tracing::debug!(%error, "the lease runs out by itself"));
+            Err(error)
+        }
+    }
+}
+
+pub(crate) async fn lease(session: &Session, name: &str) -> Result<Lease> {
+    let patience = cluster::LEASE_DURATION + Duration::from_secs(5);
+    let told = std::sync::atomic::AtomicBool::new(false);
+    let waiting = |holder: &str| {
+        if !told.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            session.tell(Event::Note(format!("another run works on {name}, waiting for it: {holder}")));
+        }
+    };
+    match Lease::acquire(&session.cluster, session.records.namespace(), name, patience, waiting).await {
+        Err(cluster::Error::Api { code: 404, .. }) => Err(cluster::Error::NotInstalled.into()),
+        other => Ok(other?),
+    }
+}
+
+async fn run(session: &Session, rendered: &Rendered, options: &Options, lease: &Lease) -> Result<Report> {
+    session.phase("reading the cluster");
+    let mut view = read_world(session, rendered).await?;
+    if let Some(record) = &view.record {
+        refuse_deleting(record)?;
+    }
+    guard_stake(&view.plan, options)?;
+    let begun = record(session, rendered, &view, lease, options).await?;
+    let record_uid = begun.uid().unwrap_or_default();
+    view.desired = view.desired.into_iter().map(|desired| desired.owned_by(&record_uid)).collect();
+    let who = Provenance { environment: &rendered.env.id, record_uid: &record_uid };
+    let mut stored = view.stored.clone();
+    let ahead = write_ahead::write_ahead(&mut stored.inventory, &view.plan, &view.desired, &view.observed, who);
+    if ahead {
+        session.records.write_inventory(&begun, &mut stored).await?;
+    }
+    let mut inventory = stored.inventory.clone();
+    let outcome = carry_out(session, rendered, options, lease, &view, &mut inventory).await;
+    finish(session, options, rendered, begun, stored, inventory, &outcome).await?;
+    let (components, gates) = outcome?;
+    Ok(Report {
+        name: rendered.env.name.clone(),
+        namespace: namespace(rendered).to_owned(),
+        revision: rendered.env.revision.clone(),
+        plan: view.plan,
+        expires_at: expires_at(rendered, options.now),
+        components,
+        gates,
+    })
+}
+
+/// Reads the world; joins the environment when the caller is not bound in its namespace yet, and
+/// waits for a namespace of an earlier life to be gone.
+async fn read_world(session: &Session, rendered: &Rendered) -> Result<Preview> {
+    if rendered.policy.namespace == NamespacePolicy::Owned {
+        wait_for_old_namespace(session, namespace(rendered)).await?;
+    }
+    match preview(session, rendered).await {
+        Err(Error::Cluster(cluster::Error::Api { code: 403, .. })) if join(session, rendered).await? => {
+            preview(session, rendered).await
+        }
+        other => other,
+    }
+}
+
+async fn wait_for_old_namespace(session: &Session, name: &str) -> Result<()> {
+    let object = read::core("Namespace", None, name);
+    let resource = session.resource(&object).await?;
+    let Some(live) = session.cluster.get(&resource, &object).await? else { return Ok(()) };
+    if live.pointer("/metadata/deletionTimestamp").is_none() {
+        return Ok(());
+    }
+    session.phase(format!("waiting for the old namespace {name} to be gone"));
+    let uid = plan::uid(&live).unwrap_or_default();
+    if session.cluster.wait_gone(&resource, &object, uid, Duration::from_secs(120)).await? {
+        return Ok(());
+    }
+    let live = session.cluster.get(&resource, &object).await?;
+    Err(execute::stuck(&object, live.as_ref()).into())
+}
+
+/// Binds the caller in a namespace that somebody else brought up. False when that is not the reason
+/// for the refusal.
+async fn join(session: &Session, rendered: &Rendered) -> Result<bool> {
+    let namespace = namespace(rendered);
+    let binding = binding(namespace);
+    let resource = session.resource(&binding).await?;
+    let Ok(Some(live)) = session.cluster.get(&resource, &binding).await else { return Ok(false) };
+    let labelled = plan::text(&live, &["metadata", "labels", plan::ENVIRONMENT_LABEL]);
+    let me = caller(session).await?;
+    let mut subjects = live.get("subjects").and_then(Value::as_array).cloned().unwrap_or_default();
+    if labelled != Some(rendered.env.id.as_str()) || subjects.contains(&me) {
+        return Ok(false);
+    }
+    session.tell(Event::Note(format!("binding the caller in {namespace}")));
+    subjects.push(me);
+    let mut manifest = plan::owned_fields(&live, plan::FIELD_MANAGER).unwrap_or_else(|| json!({}));
+    manifest["apiVersion"] = json!(binding.api_version());
+    manifest["kind"] = json!(binding.kind);
+    manifest["metadata"]["name"] = json!(binding.name);
+    manifest["metadata"]["namespace"] = json!(namespace);
+    manifest["metadata"]["uid"] = json!(plan::uid(&live));
+    manifest["subjects"] = json!(subjects);
+    session.cluster.apply(&resource, &binding, &manifest, false).await?;
+    for _ in 0..50 {
+        if session.cluster.may("list", "", "configmaps", namespace).await? {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(true)
+}
+
+fn refuse_deleting(record: &EnvironmentRecord) -> Result<()> {
+    let going = record.metadata.deletion_timestamp.is_some()
+        || matches!(record.spec.state, State::Deleting | State::DeleteBlocked);
+    if !going {
+        return Ok(());
+    }
+    Err(Diagnostic::new("ENV006", Category::Refused, "the environment is being deleted, and that is final")
+        .on(record.name_any())
+        .help(format!("Finish it with `mimeo down {} --yes`, then run `up` again", record.name_any()))
+        .into())
+}
+
+fn guard_stake(plan: &Plan, options: &Options) -> Result<()> {
+    let digest = plan.digest();
+    if plan.at_stake.is_empty() || options.approve.as_deref() == Some(&digest) {
+        return Ok(());
+    }
+    let mut diagnostic = Diagnostic::new("ENV010", Category::Refused, "the plan destroys what cannot be brought back")
+        .on(plan.environment.clone())
+        .help(format!("Look at `mimeo diff`, then run the command again with --approve {digest}"));
+    diagnostic.detail = plan.at_stake.clone();
+    Err(diagnostic.into())
+}
+
+fn expires_at(rendered: &Rendered, now: Timestamp) -> Option<String> {
+    let seconds = i64::try_from(rendered.lifecycle.ttl_seconds?).ok()?;
+    now.checked_add(SignedDuration::from_secs(seconds)).ok().map(|time| time.to_string())
+}
+
+/// The record as it is before the first write: a new one, or the known one with what is about to be
+/// done. An unchanged environment gets its one write at the end.
+async fn record(
+    session: &Session,
+    rendered: &Rendered,
+    view: &Preview,
+    lease: &Lease,
+    options: &Options,
+) -> Result<EnvironmentRecord> {
+    lease.check()?;
+    let env = &rendered.env;
+    let spec = RecordSpec {
+        id: env.id.clone(),
+        spec: env.spec.clone(),
+        repository: env.repository.clone(),
+        r#ref: env.r#ref.clone(),
+        revision: env.revision.clone(),
+        namespace: namespace(rendered).to_owned(),
+        namespace_owned: rendered.policy.namespace == NamespacePolicy::Owned,
+        state: State::Applying,
+        message: None,
+        epoch: lease.epoch(),
+        inputs: rendered.parameters.iter().map(|(name, input)| (name.clone(), input.value.clone())).collect(),
+        lock: serde_json::to_value(&rendered.lock).ok().and_then(|lock| lock.as_object().cloned()).unwrap_or_default(),
+        protected: rendered.lifecycle.protected,
+        last_up: options.now.to_string(),
+        expires_at: expires_at(rendered, options.now),
+        inventory: view.record.as_ref().map_or_else(InventoryMark::default, |record| record.spec.inventory.clone()),
+        teardown: None,
+    };
+    match &view.record {
+        Some(known) => {
+            let mut next = known.clone();
+            next.spec = spec;
+            if view.plan.is_empty() { Ok(next) } else { Ok(session.records.replace(&next).await?) }
+        }
+        None => {
+            let mut new = EnvironmentRecord::new(&env.name, spec);
+            new.metadata.namespace = Some(session.records.namespace().to_owned());
+            new.metadata.finalizers = Some(vec![cluster::TEARDOWN_FINALIZER.to_owned()]);
+            new.metadata.labels = Some([(plan::ENVIRONMENT_LABEL.to_owned(), env.id.clone())].into_iter().collect());
+            Ok(session.records.create(&new).await?)
+        }
+    }
+}
+
+type Outcome = (Vec<ComponentStatus>, Vec<(String, Value)>);
+
+async fn carry_out(
+    session: &Session,
+    rendered: &Rendered,
+    options: &Options,
+    lease: &Lease,
+    view: &Preview,
+    inventory: &mut plan::Inventory,
+) -> Result<Outcome> {
+    let mut live: BTreeMap<Key, Value> = view.observed.live.clone();
+    let mut gates = Vec::new();
+    let unchanged = view.plan.is_empty() && (!options.wait || is_settled(session, rendered, view).await?);
+    if !unchanged {
+        session.phase(format!("applying {} changes", view.plan.steps().count()));
+        let patience = Patience { deadline: Instant::now() + options.timeout, fail_fast: options.fail_fast };
+        let mut run = Run {
+            session,
+            lease,
+            desired: &view.desired,
+            plan: &view.plan,
+            inventory,
+            namespace: namespace(rendered),
+            wait: options.wait,
+            patience,
+        };
+        let watcher = run.waves().await?;
+        run.prune().await?;
+        for desired in &view.desired {
+            if let Some(seen) = watcher.live(&desired.object.key()) {
+                live.insert(desired.object.key(), seen);
+            }
+            if desired.order.stage == Stage::Gate
+                && let Some(answer) = execute::answer(&watcher, &desired.object)
+            {
+                gates.push((desired.object.name.clone(), answer));
+            }
+        }
+    }
+    write_ahead::shrink(inventory, &view.desired, &view.observed.absent);
+    // What was found as wanted although its digests said otherwise: remember the new digests.
+    for desired in &view.desired {
+        let key = desired.object.key();
+        if let (Some(seen), true) = (view.observed.live.get(&key), view.observed.dry_runs.contains_key(&key))
+            && !view.plan.steps().any(|step| step.object.key() == key)
+        {
+            write_ahead::settle(inventory, desired, seen);
+        }
+    }
+    Ok((components(rendered, &live, options.now), gates))
+}
+
+async fn is_settled(session: &Session, rendered: &Rendered, view: &Preview) -> Result<bool> {
+    let live = &view.observed.live;
+    if health::settled(&view.plan.waves, live, &[]) {
+        return Ok(true);
+    }
+    // Only Services need one more look: at the endpoints behind them.
+    let services = view.desired.iter().any(|desired| desired.object.is("", "Service"));
+    if !services {
+        return Ok(false);
+    }
+    let slice: ObjectRef = read::object("discovery.k8s.io", "v1", "EndpointSlice", Some(namespace(rendered)), "");
+    let resource = session.resource(&slice).await?;
+    let listing = session.cluster.list(&resource, Some(namespace(rendered)), "").await?;
+    Ok(health::settled(&view.plan.waves, live, &listing.items))
+}
+
+/// Writes what was reached, also when it is a failure: inventory first, then the record.
+async fn finish(
+    session: &Session,
+    options: &Options,
+    rendered: &Rendered,
+    mut record: EnvironmentRecord,
+    mut stored: cluster::StoredInventory,
+    mut inventory: plan::Inventory,
+    outcome: &Result<Outcome>,
+) -> Result<()> {
+    if let Err(Error::Cluster(cluster::Error::Fenced { .. })) = outcome {
+        // The newer run writes from now on.
+        return Ok(());
+    }
+    inventory.sort();
+    let written = async {
+        if stored.inventory != inventory {
+            stored.inventory = inventory;
+            session.records.write_inventory(&record, &mut stored).await?;
+        }
+        record.spec.inventory = stored.mark();
+        record.spec.state = if outcome.is_ok() { State::Ready } else { State::Failed };
+        record.spec.message = outcome.as_ref().err().map(|error| {
+            error.diagnostics().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        });
+        record.spec.expires_at = expires_at(rendered, options.now);
+        session.records.replace(&record).await?;
+        Ok::<(), Error>(())
+    };
+    match (written.await, outcome) {
+        (Err(error), Err(_)) => {
+            tracing::debug!(%error, "the failure could not be recorded");
+            Ok(())
+        }
+        (result, _) => result,
+    }
+}

@@ -1,0 +1,73 @@
+//! The inventory as it must be before the first write of a plan, and after the last.
+
+use std::collections::BTreeSet;
+
+use plan::{Action, Desired, Entry, FIELD_MANAGER, Inventory, Key, Observed, Ownership, Plan, Provenance};
+use serde_json::Value;
+
+/// Adds a pending entry for every object the plan creates, and records the uid of every pending
+/// object that turns out to exist and to be ours. Returns whether anything changed.
+pub(crate) fn write_ahead(
+    inventory: &mut Inventory,
+    plan: &Plan,
+    desired: &[Desired],
+    observed: &Observed,
+    who: Provenance<'_>,
+) -> bool {
+    let before = inventory.clone();
+    for entry in inventory.entries.iter_mut().filter(|entry| entry.pending) {
+        if let Some(live) = observed.live.get(&entry.object.key())
+            && plan::ownership(live, Some(entry), who) == (Ownership::Ours { marked: true })
+        {
+            entry.uid = plan::uid(live).map(str::to_owned);
+            entry.pending = false;
+        }
+    }
+    for step in plan.steps().filter(|step| matches!(step.action, Action::Create | Action::Recreate)) {
+        let key = step.object.key();
+        match inventory.get_mut(&key) {
+            Some(entry) => entry.pending = true,
+            None => {
+                let outside =
+                    desired.iter().any(|desired| desired.object.key() == key && desired.acts_outside());
+                inventory.put(Entry {
+                    object: step.object.clone(),
+                    component: step.component.clone(),
+                    order: step.order,
+                    uid: None,
+                    pending: true,
+                    outside,
+                    desired: String::new(),
+                    owned: String::new(),
+                });
+            }
+        }
+    }
+    inventory.sort();
+    let mut sorted = before;
+    sorted.sort();
+    *inventory != sorted
+}
+
+/// Notes how the server stores an object after mimeo applied it, or found it as wanted.
+pub(crate) fn settle(inventory: &mut Inventory, desired: &Desired, live: &Value) {
+    inventory.put(Entry {
+        object: desired.object.clone(),
+        component: desired.component.clone(),
+        order: desired.order,
+        uid: plan::uid(live).map(str::to_owned),
+        pending: false,
+        outside: desired.acts_outside(),
+        desired: plan::desired_digest(desired),
+        owned: plan::owned_digest(live, FIELD_MANAGER).unwrap_or_default(),
+    });
+}
+
+/// Forgets what is proven gone: entries that are not wanted and whose object a live read did not show.
+pub(crate) fn shrink(inventory: &mut Inventory, desired: &[Desired], absent: &BTreeSet<Key>) {
+    let wanted: BTreeSet<Key> = desired.iter().map(|desired| desired.object.key()).collect();
+    inventory.entries.retain(|entry| {
+        let key = entry.object.key();
+        wanted.contains(&key) || !absent.contains(&key)
+    });
+}

@@ -1,0 +1,32 @@
+//! What to do and why: a pure function of what was rendered, what was observed and what is owned.
+//!
+//! Input: [`Desired`] objects, [`Observed`] live objects, the [`Inventory`]. Output: a [`Plan`], an
+//! immutable list of steps with a reason each; the executor has no choices left.
+//! No cluster, no clock, no async runtime.
+
+mod desired;
+mod diff;
+mod guard;
+pub mod health;
+mod inventory;
+mod object;
+mod observed;
+mod owned;
+mod ownership;
+mod planner;
+mod redact;
+mod steps;
+mod teardown;
+
+pub use desired::{Desired, ENVIRONMENT_LABEL, OWNER_ANNOTATION, Order, Origin, Rerun, Stage, desired_digest};
+pub use diff::{FieldChange, diff, diff_present};
+pub use guard::Refusal;
+pub use inventory::{Entry, Inventory};
+pub use object::{Key, ObjectRef, at, text, uid};
+pub use observed::{DryRun, Observed};
+pub use owned::{FIELD_MANAGER, canonical, digest, other_managers, owned_digest, owned_fields};
+pub use ownership::{Ownership, Provenance, ownership};
+pub use planner::{Inputs, needs_dry_run, plan, was_applied};
+pub use redact::{drop_secret_values, is_secret};
+pub use steps::{Action, Note, Plan, Step, Wave};
+pub use teardown::{TeardownPhase, teardown};

@@ -1,0 +1,192 @@
+//! Which values of a live object are ours: the fields that our field manager owns by server-side apply.
+//!
+//! The format is `fieldsV1` of `metadata.managedFields` (KEP-555, `structured-merge-diff`):
+//! `f:<field>`, `k:<key of a list map as JSON>`, `v:<value of a set as JSON>`, `i:<index>`, and `.`
+//! for the element itself.
+
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+/// The field manager under which mimeo writes.
+pub const FIELD_MANAGER: &str = "mimeo";
+
+/// The part of `live` that `manager` owns through server-side apply, or `None` where it owns nothing.
+#[must_use]
+pub fn owned_fields(live: &Value, manager: &str) -> Option<Value> {
+    let entry = live.get("metadata")?.get("managedFields")?.as_array()?.iter().find(|entry| {
+        entry.get("manager").and_then(Value::as_str) == Some(manager)
+            && entry.get("operation").and_then(Value::as_str) == Some("Apply")
+            && entry.get("subresource").and_then(Value::as_str).unwrap_or_default().is_empty()
+    })?;
+    Some(project(live, entry.get("fieldsV1")?))
+}
+
+/// Other managers that own fields of `live`, in order of first appearance.
+#[must_use]
+pub fn other_managers(live: &Value, manager: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for entry in live.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten() {
+        if let Some(name) = entry.get("manager").and_then(Value::as_str)
+            && name != manager
+            && !names.iter().any(|known| known == name)
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+/// SHA-256 of the owned values. Values of a Secret do not enter it: a short secret could be guessed
+/// from a digest, so the planner compares those values directly and keeps none of them.
+#[must_use]
+pub fn owned_digest(live: &Value, manager: &str) -> Option<String> {
+    let mut owned = owned_fields(live, manager)?;
+    if crate::redact::is_secret(live) {
+        crate::redact::drop_secret_values(&mut owned);
+    }
+    Some(digest(&owned))
+}
+
+/// SHA-256, in hexadecimal, of a value with its keys sorted.
+#[must_use]
+pub fn digest(value: &Value) -> String {
+    let mut hash = Sha256::new();
+    hash.update(canonical(value).to_string().as_bytes());
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The same value with the keys of every object sorted.
+#[must_use]
+pub fn canonical(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let mut keys: Vec<&String> = fields.keys().collect();
+            keys.sort_unstable();
+            keys.into_iter().map(|key| (key.clone(), canonical(&fields[key]))).collect::<Map<_, _>>().into()
+        }
+        Value::Array(items) => items.iter().map(canonical).collect(),
+        other => other.clone(),
+    }
+}
+
+fn project(live: &Value, fields: &Value) -> Value {
+    let Some(fields) = fields.as_object() else { return live.clone() };
+    if fields.keys().all(|key| key == ".") {
+        // A leaf, or an element that is owned as a whole without any of its fields.
+        return if fields.is_empty() { live.clone() } else { Value::Null };
+    }
+    match live {
+        Value::Object(_) => project_object(live, fields),
+        Value::Array(items) => project_list(items, fields),
+        other => other.clone(),
+    }
+}
+
+fn project_object(live: &Value, fields: &Map<String, Value>) -> Value {
+    let mut kept = Map::new();
+    for (key, inner) in fields {
+        if let Some(name) = key.strip_prefix("f:")
+            && let Some(value) = live.get(name)
+        {
+            kept.insert(name.to_owned(), project(value, inner));
+        }
+    }
+    kept.into()
+}
+
+fn project_list(items: &[Value], fields: &Map<String, Value>) -> Value {
+    let mut kept = Vec::new();
+    for (key, inner) in fields {
+        if let Some(wanted) = key.strip_prefix("k:").and_then(parse) {
+            if let Some(item) = items.iter().find(|item| has_key(item, &wanted)) {
+                let mut element = project(item, inner);
+                if element.is_null() {
+                    element = wanted;
+                }
+                kept.push(element);
+            }
+        } else if let Some(wanted) = key.strip_prefix("v:").and_then(parse) {
+            if items.contains(&wanted) {
+                kept.push(wanted);
+            }
+        } else if let Some(index) = key.strip_prefix("i:").and_then(|index| index.parse::<usize>().ok())
+            && let Some(item) = items.get(index)
+        {
+            kept.push(project(item, inner));
+        }
+    }
+    // The server may list the keys of a list map in any order.
+    kept.sort_by_cached_key(|item| canonical(item).to_string());
+    Value::Array(kept)
+}
+
+fn parse(text: &str) -> Option<Value> {
+    serde_json::from_str(text).ok()
+}
+
+fn has_key(item: &Value, wanted: &Value) -> bool {
+    wanted.as_object().is_some_and(|keys| keys.iter().all(|(key, value)| item.get(key) == Some(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn live() -> Value {
+        json!({
+            "metadata": {
+                "name": "web",
+                "labels": {"ours": "1", "theirs": "2"},
+                "managedFields": [{
+                    "manager": "mimeo", "operation": "Apply",
+                    "fieldsV1": {
+                        "f:metadata": {"f:labels": {"f:ours": {}}},
+                        "f:spec": {
+                            "f:replicas": {},
+                            "f:ports": {"k:{\"port\":80}": {".": {}, "f:port": {}, "f:name": {}}},
+                            "f:args": {},
+                            "f:finalizers": {"v:\"a\"": {}}
+                        }
+                    }
+                }, {
+                    "manager": "kubectl", "operation": "Update",
+                    "fieldsV1": {"f:metadata": {"f:labels": {"f:theirs": {}}}}
+                }]
+            },
+            "spec": {
+                "replicas": 2, "paused": true,
+                "ports": [{"port": 80, "name": "http", "protocol": "TCP"}, {"port": 81}],
+                "args": ["x", "y"],
+                "finalizers": ["a", "b"]
+            }
+        })
+    }
+
+    #[test]
+    fn keeps_what_the_manager_owns_and_nothing_else() {
+        assert_eq!(
+            owned_fields(&live(), "mimeo"),
+            Some(json!({
+                "metadata": {"labels": {"ours": "1"}},
+                "spec": {"replicas": 2, "ports": [{"port": 80, "name": "http"}], "args": ["x", "y"], "finalizers": ["a"]}
+            }))
+        );
+        assert_eq!(owned_fields(&live(), "helm"), None);
+        assert_eq!(other_managers(&live(), "mimeo"), ["kubectl"]);
+    }
+
+    #[test]
+    fn foreign_fields_do_not_move_the_digest_and_ours_do() {
+        let before = owned_digest(&live(), "mimeo");
+        let mut foreign = live();
+        foreign["spec"]["paused"] = json!(false);
+        foreign["metadata"]["labels"]["theirs"] = json!("3");
+        foreign["spec"]["ports"][1]["port"] = json!(82);
+        assert_eq!(before, owned_digest(&foreign, "mimeo"));
+        let mut ours = live();
+        ours["spec"]["ports"][0]["name"] = json!("web");
+        assert_ne!(before, owned_digest(&ours, "mimeo"));
+    }
+}

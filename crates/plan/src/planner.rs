@@ -1,0 +1,325 @@
+//! Desired and observed objects to a plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use serde_json::Value;
+
+use crate::{
+    Action, Desired, DryRun, Entry, FIELD_MANAGER, FieldChange, Inventory, Key, Note, ObjectRef, Observed, Order,
+    Origin, Ownership, Plan, Provenance, Refusal, Rerun, Stage, Step, Wave, at, desired_digest, diff, diff_present,
+    is_secret, owned_digest, ownership, redact, text, uid,
+};
+
+/// Everything a plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// Name of the environment.
+    pub environment: &'a str,
+    /// Who it is.
+    pub who: Provenance<'a>,
+    /// The commit that was rendered.
+    pub revision: &'a str,
+    /// Digest of the rendered manifests.
+    pub manifests: &'a str,
+    /// Objects as they are to be.
+    pub desired: &'a [Desired],
+    /// What the environment owns.
+    pub inventory: &'a Inventory,
+    /// What the cluster showed.
+    pub observed: &'a Observed,
+}
+
+/// Objects whose change cannot be told from digests alone: the server is asked what they would become.
+#[must_use]
+pub fn needs_dry_run(inputs: &Inputs<'_>) -> Vec<Key> {
+    inputs
+        .desired
+        .iter()
+        .filter(|desired| {
+            let key = desired.object.key();
+            let entry = inputs.inventory.get(&key);
+            inputs.observed.live.get(&key).is_some_and(|live| {
+                matches!(ownership(live, entry, inputs.who), Ownership::Ours { .. })
+                    && !is_terminating(live)
+                    && !is_settled(desired, live, entry)
+            })
+        })
+        .map(|desired| desired.object.key())
+        .collect()
+}
+
+/// Decides what is to be done, or says why nothing may be.
+///
+/// # Errors
+/// Every refusal that was found, not only the first.
+pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
+    let mut refusals = Vec::new();
+    let mut steps: BTreeMap<Key, Step> = BTreeMap::new();
+    for desired in inputs.desired {
+        match step_for(inputs, desired) {
+            Ok(Some(step)) => {
+                steps.insert(desired.object.key(), step);
+            }
+            Ok(None) => {}
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    let templated = |origin: &Origin| !matches!(origin, Origin::Engine);
+    if !inputs.inventory.entries.is_empty() && !inputs.desired.iter().any(|desired| templated(&desired.origin)) {
+        refusals.push(Refusal::EmptyRendering);
+    }
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    let (prune, notes) = prune(inputs);
+    rerun(inputs, &mut steps, !prune.is_empty());
+    let at_stake = at_stake(inputs, &steps, &prune);
+    Ok(Plan {
+        version: 1,
+        environment: inputs.environment.to_owned(),
+        revision: inputs.revision.to_owned(),
+        manifests: inputs.manifests.to_owned(),
+        waves: waves(inputs.desired, steps),
+        prune,
+        notes,
+        at_stake,
+    })
+}
+
+/// Whether exactly this was applied before: then every conflict is a field somebody took from mimeo.
+#[must_use]
+pub fn was_applied(desired: &Desired, inventory: &Inventory) -> bool {
+    inventory.get(&desired.object.key()).is_some_and(|entry| entry.desired == desired_digest(desired))
+}
+
+/// Whether nothing has to be asked: what is wanted and what we own are both as they were recorded.
+fn is_settled(desired: &Desired, live: &Value, entry: Option<&Entry>) -> bool {
+    if matches!(desired.origin, Origin::Generated(_)) {
+        return true;
+    }
+    entry.is_some_and(|entry| {
+        !entry.desired.is_empty()
+            && entry.desired == desired_digest(desired)
+            && Some(&entry.owned) == owned_digest(live, FIELD_MANAGER).as_ref()
+    }) && !secret_differs(desired, live)
+}
+
+/// Compares the values of a Secret themselves: no digest of them is kept anywhere.
+fn secret_differs(desired: &Desired, live: &Value) -> bool {
+    if !is_secret(&desired.manifest) {
+        return false;
+    }
+    let encode = |plain: &str| base64::engine::general_purpose::STANDARD.encode(plain);
+    let wanted = redact::secret_values(&desired.manifest, encode);
+    let present = redact::secret_values(live, encode);
+    wanted.iter().any(|pair| !present.contains(pair))
+}
+
+fn step_for(inputs: &Inputs<'_>, desired: &Desired) -> Result<Option<Step>, Refusal> {
+    let key = desired.object.key();
+    let entry = inputs.inventory.get(&key);
+    let Some(live) = inputs.observed.live.get(&key) else {
+        if !inputs.observed.absent.contains(&key) {
+            return Err(Refusal::Unknown { object: desired.object.clone() });
+        }
+        let reason = match entry.and_then(|entry| entry.uid.as_ref()) {
+            Some(_) => "it was there and is gone",
+            None => "it does not exist",
+        };
+        return Ok(Some(step(desired, Action::Create, reason, Vec::new(), None)));
+    };
+    if let Ownership::Foreign(why) = ownership(live, entry, inputs.who) {
+        return Err(Refusal::Foreign { object: desired.object.clone(), component: desired.component.clone(), why });
+    }
+    if is_terminating(live) {
+        if desired.order.stage == Stage::Namespace {
+            return Err(Refusal::Terminating { object: desired.object.clone() });
+        }
+        return Ok(Some(step(desired, Action::Recreate, "it is being deleted", Vec::new(), Some(live))));
+    }
+    if desired.is_job() && has_failed(live) {
+        let changes = diff_present(live, &desired.manifest);
+        return Ok(Some(step(desired, Action::Recreate, "its last run failed", changes, Some(live))));
+    }
+    if is_settled(desired, live, entry) {
+        return Ok(None);
+    }
+    Ok(match inputs.observed.dry_runs.get(&key) {
+        None => return Err(Refusal::Unknown { object: desired.object.clone() }),
+        Some(DryRun::Immutable(_)) if desired.is_job() => {
+            let changes = diff_present(live, &desired.manifest);
+            Some(step(desired, Action::Recreate, "a Job runs once: it runs again with the change", changes, Some(live)))
+        }
+        Some(DryRun::Immutable(_)) => {
+            let changes = diff_present(live, &desired.manifest);
+            Some(step(desired, Action::Recreate, "a field that cannot change in place changes", changes, Some(live)))
+        }
+        Some(DryRun::Conflict(fields)) => {
+            return Err(Refusal::Conflict { object: desired.object.clone(), fields: fields.clone() });
+        }
+        Some(DryRun::TakesBack(after, fields)) => {
+            let mut step = step(desired, Action::Update, TAKEN_BACK, diff(live, after), Some(live));
+            step.takes_back = fields.clone();
+            Some(step)
+        }
+        Some(DryRun::Becomes(after)) => {
+            let changes = diff(live, after);
+            let drifted = entry.is_some_and(|entry| entry.desired == desired_digest(desired));
+            let reason = if drifted { TAKEN_BACK } else { "the template or its values changed" };
+            (!changes.is_empty()).then(|| step(desired, Action::Update, reason, changes, Some(live)))
+        }
+    })
+}
+
+const TAKEN_BACK: &str = "somebody changed fields that mimeo owns";
+
+fn step(desired: &Desired, action: Action, reason: &str, changes: Vec<FieldChange>, live: Option<&Value>) -> Step {
+    Step {
+        action,
+        object: desired.object.clone(),
+        component: desired.component.clone(),
+        order: desired.order,
+        reason: reason.to_owned(),
+        changes,
+        takes_back: Vec::new(),
+        uid: live.and_then(uid).map(str::to_owned),
+        resource_version: live.and_then(|live| text(live, &["metadata", "resourceVersion"])).map(str::to_owned),
+    }
+}
+
+/// Adds the Jobs whose result is worthless once the steps so far have run. One round per level is
+/// enough, since a Job depends on levels below its own only; gates come last.
+fn rerun(inputs: &Inputs<'_>, steps: &mut BTreeMap<Key, Step>, prunes: bool) {
+    let mut jobs: Vec<&Desired> = inputs.desired.iter().filter(|desired| !desired.reruns_after.is_empty()).collect();
+    jobs.sort_by_key(|desired| desired.order);
+    for job in jobs {
+        let key = job.object.key();
+        let Some(live) = inputs.observed.live.get(&key) else { continue };
+        if steps.get(&key).is_some_and(|step| step.action == Action::Recreate) {
+            continue;
+        }
+        let reason = job.reruns_after.iter().find_map(|after| match after {
+            Rerun::AfterStorageOf(component) => storage_is_new(steps, component)
+                .then(|| format!("the storage of {component} is new")),
+            Rerun::AfterDataOf(component) => steps
+                .values()
+                .any(|step| step.order.stage == Stage::Data && step.component == *component)
+                .then(|| format!("data is copied into {component} again")),
+            Rerun::AfterAnything => (prunes || !steps.is_empty()).then(|| "the environment changes".to_owned()),
+        });
+        if let Some(reason) = reason {
+            steps.insert(key, step(job, Action::Recreate, &reason, Vec::new(), Some(live)));
+        }
+    }
+}
+
+fn storage_is_new(steps: &BTreeMap<Key, Step>, component: &str) -> bool {
+    steps.values().any(|step| {
+        step.component == component
+            && matches!(step.action, Action::Create | Action::Recreate)
+            && (step.object.is("", "PersistentVolumeClaim") || step.object.is("apps", "StatefulSet"))
+    })
+}
+
+fn waves(desired: &[Desired], mut steps: BTreeMap<Key, Step>) -> Vec<Wave> {
+    let orders: BTreeSet<Order> = desired.iter().map(|desired| desired.order).collect();
+    let has = |level: usize, stage: Stage| orders.contains(&Order { level, stage });
+    orders
+        .iter()
+        .map(|&order| {
+            let mut own: Vec<Step> = desired
+                .iter()
+                .filter(|desired| desired.order == order)
+                .filter_map(|desired| steps.remove(&desired.object.key()))
+                .collect();
+            own.sort_by(|a, b| a.object.cmp(&b.object));
+            let stages: &[Stage] = match order.stage {
+                // A Service is ready when its workload is, and a volume binds when a pod uses it.
+                Stage::Config if has(order.level, Stage::Workload) => &[],
+                Stage::Workload => &[Stage::Config, Stage::Workload],
+                Stage::Namespace => &[Stage::Namespace],
+                Stage::Access => &[Stage::Access],
+                Stage::Config => &[Stage::Config],
+                Stage::Before => &[Stage::Before],
+                Stage::After => &[Stage::After],
+                Stage::Data => &[Stage::Data],
+                Stage::Gate => &[Stage::Gate],
+            };
+            let wait_for: Vec<ObjectRef> = desired
+                .iter()
+                .filter(|desired| desired.order.level == order.level && stages.contains(&desired.order.stage))
+                .map(|desired| desired.object.clone())
+                .collect();
+            Wave { order, steps: own, wait_for }
+        })
+        .collect()
+}
+
+fn prune(inputs: &Inputs<'_>) -> (Vec<Step>, Vec<Note>) {
+    let wanted: BTreeSet<Key> = inputs.desired.iter().map(|desired| desired.object.key()).collect();
+    let (mut steps, mut notes) = (Vec::new(), Vec::new());
+    for entry in inputs.inventory.entries.iter().filter(|entry| !wanted.contains(&entry.object.key())) {
+        let object = entry.object.clone();
+        let mut note = |text: String| notes.push(Note { object: object.clone(), text });
+        if object.is("", "Namespace") {
+            note("kept: a namespace goes only with the whole environment".to_owned());
+            continue;
+        }
+        let Some(live) = inputs.observed.live.get(&object.key()) else {
+            if !inputs.observed.absent.contains(&object.key()) {
+                note("kept: no live read answered for it".to_owned());
+            }
+            continue;
+        };
+        match ownership(live, Some(entry), inputs.who) {
+            Ownership::Ours { marked: true } => steps.push(Step {
+                action: Action::Delete,
+                object: object.clone(),
+                component: entry.component.clone(),
+                order: entry.order,
+                reason: "the rendering no longer has it".to_owned(),
+                changes: Vec::new(),
+                takes_back: Vec::new(),
+                uid: uid(live).map(str::to_owned),
+                resource_version: None,
+            }),
+            Ownership::Ours { marked: false } => {
+                note("kept: somebody removed its mimeo label or field manager; delete it yourself".to_owned());
+            }
+            Ownership::Foreign(why) => note(format!("kept: {why}")),
+        }
+    }
+    steps.sort_by(|a, b| (b.order, &b.object).cmp(&(a.order, &a.object)));
+    (steps, notes)
+}
+
+/// What would be lost for good, or is suspicious enough to be looked at by a person.
+fn at_stake(inputs: &Inputs<'_>, steps: &BTreeMap<Key, Step>, prune: &[Step]) -> Vec<String> {
+    let mut stake: Vec<String> = steps
+        .values()
+        .filter(|step| step.action == Action::Recreate)
+        .chain(prune)
+        .filter(|step| step.object.is("", "PersistentVolumeClaim"))
+        .map(|step| format!("{}: its data is lost", step.object.short()))
+        .collect();
+    let lasting = |object: &ObjectRef| !object.is("batch", "Job");
+    let before = inputs.inventory.entries.iter().filter(|entry| lasting(&entry.object)).count();
+    let going: Vec<&Step> = prune.iter().filter(|step| lasting(&step.object)).collect();
+    if going.len() * 2 > before {
+        stake.extend(going.iter().map(|step| format!("{}: deleted, with more than half of the environment", step.object.short())));
+    }
+    stake.sort();
+    stake.dedup();
+    stake
+}
+
+fn is_terminating(live: &Value) -> bool {
+    at(live, &["metadata", "deletionTimestamp"]).is_some_and(|time| !time.is_null())
+}
+
+fn has_failed(job: &Value) -> bool {
+    job.pointer("/status/conditions").and_then(Value::as_array).is_some_and(|conditions| {
+        conditions.iter().any(|condition| condition["type"] == "Failed" && condition["status"] == "True")
+    })
+}

@@ -1,0 +1,260 @@
+//! Data, gates, secrets, lifecycle and policy of a spec.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use spec::environment::{Body, DataBody, GateBody, NetworkBody, TableBody, typed};
+use spec::name::{is_label, is_subdomain};
+use spec::node::Kind;
+use spec::quantity::{is_quantity, seconds};
+use spec::{Diagnostic, Located, Node, Spot, near};
+
+use crate::offers::{self, Provides};
+use crate::rendered::{
+    DataStep, Gate, Lifecycle, NamespacePolicy, Network, Policy, PostgresTarget, SecretCopy, TableCopy,
+};
+
+/// Component to what it offers.
+pub(crate) type Offers = BTreeMap<String, Provides>;
+
+fn target(name: &Located<String>, path: &str, offers: &Offers) -> Result<PostgresTarget, Box<Diagnostic>> {
+    let Some(provides) = offers.get(name.as_str()) else {
+        let hint = near::hint(name.as_str(), "component", offers.keys().map(String::as_str));
+        let finding =
+            Diagnostic::error("SPC017", format!("there is no component `{}`", name.value)).help(hint);
+        return Err(Box::new(name.spot.mark(finding).on(path)));
+    };
+    offers::postgres(provides).ok_or_else(|| {
+        let known = offers.iter().filter(|(_, provides)| provides.contains_key("postgres/v1"));
+        let hint =
+            near::hint(name.as_str(), "component that provides it", known.map(|(name, _)| name.as_str()));
+        let cause = format!("`{}` does not provide postgres/v1", name.value);
+        Box::new(name.spot.mark(Diagnostic::error("SPC018", cause).help(hint)).on(path))
+    })
+}
+
+/// The copies of data; `node` has its strings rendered.
+pub(crate) fn data(node: &Node, offers: &Offers, found: &mut Vec<Diagnostic>) -> Vec<DataStep> {
+    let mut steps = Vec::new();
+    let bodies: BTreeMap<Located<String>, DataBody> = match typed(node, "spec.data") {
+        Ok(bodies) => bodies,
+        Err(finding) => {
+            found.push(*finding);
+            return steps;
+        }
+    };
+    for (component, body) in bodies {
+        let path = format!("spec.data.{}", component.value);
+        if !is_subdomain(&body.source.name.value) {
+            let cause = format!("`{}` is not a name for a Secret", body.source.name.value);
+            found.push(
+                body.source
+                    .name
+                    .spot
+                    .mark(Diagnostic::error("SPC019", cause))
+                    .on(format!("{path}.source.name")),
+            );
+        }
+        let mut tables = Vec::new();
+        for (table, copy) in &body.tables {
+            match columns(table, copy, &path) {
+                Ok(columns) => tables.push(TableCopy {
+                    table: table.value.clone(),
+                    columns,
+                    filter: copy.filter.as_ref().map(|filter| filter.value.clone()),
+                }),
+                Err(finding) => found.push(*finding),
+            }
+        }
+        match target(&component, &path, offers) {
+            Ok(target) => {
+                steps.push(DataStep {
+                    component: component.value,
+                    source: body.source.name.value,
+                    tables,
+                    target,
+                });
+            }
+            Err(finding) => found.push(*finding),
+        }
+    }
+    steps
+}
+
+/// `None` for `all`.
+fn columns(
+    table: &Located<String>,
+    copy: &TableBody,
+    path: &str,
+) -> Result<Option<Vec<String>>, Box<Diagnostic>> {
+    let path = format!("{path}.tables.{}.columns", table.value);
+    let bad = |spot: &Spot, cause: String| {
+        let finding = Diagnostic::error("SPC019", cause).on(path.clone());
+        Err(Box::new(spot.mark(finding.help("write `columns: all`, or list them: [id, price]"))))
+    };
+    let Some(node) = &copy.columns else {
+        return bad(&table.spot, format!("table `{}` does not say which columns are copied", table.value));
+    };
+    match &node.kind {
+        Kind::String(text) if text == "all" => Ok(None),
+        Kind::List(items) if !items.is_empty() => {
+            let mut names = BTreeSet::new();
+            let mut columns = Vec::new();
+            for item in items {
+                let Some(name) = item.as_str().filter(|name| !name.is_empty()) else {
+                    return bad(&item.spot, format!("{} where a column name is expected", item.type_name()));
+                };
+                if !names.insert(name) {
+                    return bad(&item.spot, format!("column `{name}` is listed twice"));
+                }
+                columns.push(name.to_owned());
+            }
+            Ok(Some(columns))
+        }
+        _ => bad(
+            &node.spot,
+            format!("columns of table `{}` are neither `all` nor a list of names", table.value),
+        ),
+    }
+}
+
+/// The gates; `node` has its strings rendered.
+pub(crate) fn gates(node: &Node, offers: &Offers, found: &mut Vec<Diagnostic>) -> Vec<Gate> {
+    let mut gates: Vec<Gate> = Vec::new();
+    let bodies: Vec<GateBody> = match typed(node, "spec.gates") {
+        Ok(bodies) => bodies,
+        Err(finding) => {
+            found.push(*finding);
+            return gates;
+        }
+    };
+    for body in bodies {
+        let path = format!("spec.gates.{}", body.name.value);
+        let expect = match body.expect.to_value() {
+            Value::String(text) => text,
+            value @ (Value::Number(_) | Value::Bool(_)) => value.to_string(),
+            _ => {
+                let cause = format!("{} where one value is expected", body.expect.type_name());
+                found.push(body.expect.spot.mark(Diagnostic::error("SPC021", cause)).on(path));
+                continue;
+            }
+        };
+        let wrong = if gates.iter().any(|gate| gate.name == body.name.value) {
+            Some((&body.name, format!("gate `{}` is given twice", body.name.value)))
+        } else if body.sql.value.trim().is_empty() {
+            Some((&body.sql, "the query is empty".to_owned()))
+        } else {
+            None
+        };
+        if let Some((at, cause)) = wrong {
+            found.push(at.spot.mark(Diagnostic::error("SPC021", cause)).on(path));
+            continue;
+        }
+        match target(&body.on, &path, offers) {
+            Ok(target) => gates.push(Gate {
+                name: body.name.value,
+                on: body.on.value,
+                sql: body.sql.value,
+                expect,
+                target,
+            }),
+            Err(finding) => found.push(*finding),
+        }
+    }
+    gates
+}
+
+/// The Secrets to copy; `spec` has checked their form.
+pub(crate) fn secrets(body: &Body) -> Vec<SecretCopy> {
+    let copy = |(name, secret): (&Located<String>, &spec::environment::SecretBody)| {
+        let (namespace, original) = secret.from.value.split_once('/')?;
+        Some(SecretCopy {
+            name: name.value.clone(),
+            from_namespace: namespace.to_owned(),
+            from_name: original.to_owned(),
+        })
+    };
+    body.secrets.iter().filter_map(copy).collect()
+}
+
+/// The lifecycle; `spec` has checked its durations.
+pub(crate) fn lifecycle(body: &Body) -> Lifecycle {
+    let Some(lifecycle) = &body.lifecycle else { return Lifecycle::default() };
+    let duration = |text: Option<&Located<String>>| text.and_then(|text| seconds(&text.value).ok());
+    Lifecycle {
+        ttl_seconds: duration(lifecycle.ttl.as_ref()),
+        protected: lifecycle.protected,
+        sleep_idle_seconds: duration(lifecycle.sleep.as_ref().map(|sleep| &sleep.idle_for)),
+        delete_asleep_seconds: duration(lifecycle.delete.as_ref().map(|delete| &delete.asleep_for)),
+    }
+}
+
+/// The policy.
+pub(crate) fn policy(body: &Body, found: &mut Vec<Diagnostic>) -> Policy {
+    let mut policy =
+        Policy { namespace: NamespacePolicy::Owned, quota: BTreeMap::new(), network: Network::Open };
+    let Some(given) = &body.policy else { return policy };
+    if let Some(node) = &given.namespace {
+        match namespace(node) {
+            Some(namespace) => policy.namespace = namespace,
+            None => {
+                let finding =
+                    Diagnostic::error("SPC022", "namespace is neither `owned` nor `{borrowed: NAME}`");
+                found.push(node.spot.mark(finding).on("spec.policy.namespace"));
+            }
+        }
+    }
+    for (name, node) in &given.quota {
+        let text = match node.to_value() {
+            Value::String(text) => text,
+            value => value.to_string(),
+        };
+        if is_quantity(&text) {
+            policy.quota.insert(name.value.clone(), text);
+        } else {
+            let finding =
+                Diagnostic::error("SPC022", format!("`{text}` is not a quantity such as 500m or 8Gi"));
+            found.push(node.spot.mark(finding).on(format!("spec.policy.quota.{}", name.value)));
+        }
+    }
+    if given.network.as_ref().is_some_and(|network| network.value == NetworkBody::Isolated) {
+        policy.network = Network::Isolated;
+    }
+    policy
+}
+
+fn namespace(node: &Node) -> Option<NamespacePolicy> {
+    match node.as_str() {
+        Some("owned") => return Some(NamespacePolicy::Owned),
+        Some(_) => return None,
+        None => {}
+    }
+    let [entry] = node.entries() else { return None };
+    let name = entry.value.as_str().filter(|name| is_label(name))?;
+    (entry.key.value == "borrowed").then(|| NamespacePolicy::Borrowed(name.to_owned()))
+}
+
+/// What a spec may say but nothing acts on yet: said aloud, so that nobody relies on it.
+pub(crate) fn not_carried_out(body: &Body) -> Vec<Diagnostic> {
+    let mut fields: Vec<(&str, Spot)> = Vec::new();
+    if let Some(lifecycle) = &body.lifecycle {
+        fields.extend(
+            lifecycle.sleep.as_ref().map(|sleep| ("spec.lifecycle.sleep", sleep.idle_for.spot.clone())),
+        );
+        fields.extend(
+            lifecycle.delete.as_ref().map(|delete| ("spec.lifecycle.delete", delete.asleep_for.spot.clone())),
+        );
+    }
+    fields.extend(body.secrets.keys().next().map(|name| ("spec.secrets", name.spot.clone())));
+    if let Some(policy) = &body.policy {
+        fields.extend(policy.quota.keys().next().map(|name| ("spec.policy.quota", name.spot.clone())));
+        let isolated = policy.network.as_ref().filter(|network| network.value == NetworkBody::Isolated);
+        fields.extend(isolated.map(|network| ("spec.policy.network", network.spot.clone())));
+    }
+    let warn = |(field, spot): (&str, Spot)| {
+        let finding =
+            Diagnostic::error("SPC020", format!("`{field}` is understood, but not carried out yet"));
+        spot.mark(finding.warning().on(field).help("do not rely on it"))
+    };
+    fields.into_iter().map(warn).collect()
+}

@@ -1,0 +1,76 @@
+//! render: specs and templates at one revision to canonical manifests and a lock.
+//!
+//! Input: a [`Request`] and the [`spec::Files`] of one commit. Output: [`Rendered`].
+//! Pure: no clock, network, file system, environment variable or async runtime; the same input gives
+//! the same bytes on any machine.
+
+mod engine;
+mod extras;
+mod filters;
+mod images;
+mod kinds;
+mod lock;
+mod manifests;
+mod mark;
+mod names;
+mod object;
+mod offers;
+mod order;
+mod pipeline;
+mod rendered;
+mod request;
+mod scan;
+mod strings;
+mod values;
+mod wiring;
+
+use std::sync::Arc;
+
+use spec::{Diagnostic, Files};
+
+pub use rendered::*;
+pub use request::Request;
+
+/// Renders one environment. Warnings come with the result; errors come all that can be found at once.
+///
+/// # Errors
+/// At least one finding of severity error, and the warnings found before.
+pub fn render(
+    request: &Request,
+    files: &Arc<dyn Files>,
+) -> Result<(Rendered, Vec<Diagnostic>), Vec<Diagnostic>> {
+    spec::stack::roomy(|| pipeline::render(request, files))
+}
+
+/// Names of all environment specs below `root`, sorted.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn specs(root: &str, files: &dyn Files) -> Result<Vec<String>, Box<Diagnostic>> {
+    let folder = spec::files::join(root, "environments");
+    let paths = files.list(&folder)?;
+    Ok(paths
+        .iter()
+        .filter_map(|path| path.strip_prefix(&folder)?.strip_prefix('/')?.strip_suffix(".yaml"))
+        .filter(|name| !name.contains('/') && !name.ends_with(".lock"))
+        .map(str::to_owned)
+        .collect())
+}
+
+/// Names of the environment specs that no other extends: those that are meant to be brought up. A spec
+/// that cannot be parsed counts as one of them, so that checking it says why.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn leaf_specs(root: &str, files: &dyn Files) -> Result<Vec<String>, Box<Diagnostic>> {
+    let names = specs(root, files)?;
+    let extended: Vec<String> = names.iter().filter_map(|name| extends(root, name, files)).collect();
+    Ok(names.into_iter().filter(|name| !extended.contains(name)).collect())
+}
+
+fn extends(root: &str, name: &str, files: &dyn Files) -> Option<String> {
+    let path = spec::files::join(root, &format!("environments/{name}.yaml"));
+    let text = spec::files::read_text(files, &path).ok()??;
+    let node = spec::yaml::parse(&path, &text).ok()?;
+    node.get("spec")?.get("extends")?.as_str().map(str::to_owned)
+}

@@ -1,0 +1,224 @@
+//! The manifests of one component: rendered, read as YAML, checked, with every fault at its template line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+use spec::template;
+use spec::{Diagnostic, Files, files, yaml};
+
+use crate::engine::Engine;
+use crate::images;
+use crate::mark::{self, Mapped};
+use crate::names::{self, Scope};
+use crate::object::{self, Fault, Owner};
+use crate::rendered::RenderedObject;
+use crate::strings::context;
+use crate::values::HIDDEN;
+
+/// The manifests and partials of one template, compiled.
+pub(crate) struct Compiled {
+    pub engine: Engine,
+    /// Path and text of each manifest.
+    manifests: Vec<(String, String)>,
+    /// Path and text of each partial.
+    partials: Vec<(String, String)>,
+    /// Names that any of them sets: a partial may use what its includer set.
+    locals: BTreeSet<String>,
+}
+
+/// Reads and compiles a template's folder.
+pub(crate) fn compile(commit: &Arc<dyn Files>, root: &str, name: &str) -> Result<Compiled, Vec<Diagnostic>> {
+    let folder = template::folder(root, name);
+    let manifests = read(commit, &format!("{folder}/manifests"), true)?;
+    let partials = read(commit, &format!("{folder}/partials"), false)?;
+    let named: Vec<(String, String, String)> = partials
+        .iter()
+        .map(|(path, text)| (path[folder.len() + 1..].to_owned(), path.clone(), text.clone()))
+        .collect();
+    let engine = Engine::compile(commit, &manifests, &named)?;
+    let locals = manifests.iter().chain(&partials).flat_map(|(_, text)| names::locals(text)).collect();
+    Ok(Compiled { engine, manifests, partials, locals })
+}
+
+fn read(
+    commit: &Arc<dyn Files>,
+    folder: &str,
+    yaml_only: bool,
+) -> Result<Vec<(String, String)>, Vec<Diagnostic>> {
+    let mut found = Vec::new();
+    let mut texts = Vec::new();
+    for path in commit.list(folder).map_err(|finding| vec![*finding])? {
+        if yaml_only && !path.ends_with(".yaml") {
+            let finding = Diagnostic::error("TPL012", "not a manifest: its name does not end in .yaml");
+            found.push(finding.at(&path, 1, 1).help("rename it, or move it out of manifests/"));
+            continue;
+        }
+        match files::read_text(&**commit, &path) {
+            Ok(Some(text)) => match yaml::check_characters(&path, &text) {
+                Ok(()) if mark::has_marks(&text) => {
+                    found.push(Diagnostic::error("YML009", "noncharacter U+FDD0 or U+FDD1").at(&path, 1, 1));
+                }
+                Ok(()) => texts.push((path, text)),
+                Err(finding) => found.push(finding.with_source(&text)),
+            },
+            Ok(None) => {}
+            Err(finding) => found.push(*finding),
+        }
+    }
+    if found.is_empty() { Ok(texts) } else { Err(found) }
+}
+
+/// What rendering a component's manifests yields.
+#[derive(Default)]
+pub(crate) struct Output {
+    pub objects: Vec<RenderedObject>,
+    pub findings: Vec<Diagnostic>,
+    pub images: BTreeSet<String>,
+}
+
+/// Renders all manifests of one component.
+pub(crate) fn render(
+    compiled: &Compiled,
+    scope: &Scope<'_>,
+    owner: &Owner<'_>,
+    image_map: &BTreeMap<String, String>,
+) -> Output {
+    let mut output = Output::default();
+    for (path, text) in &compiled.partials {
+        let scope = Scope { extra: &compiled.locals, ..*scope };
+        output.findings.extend(names::check(path, text, &scope));
+    }
+    let context = context(scope.values);
+    for (path, text) in &compiled.manifests {
+        let undefined = names::check(path, text, scope);
+        if !undefined.is_empty() || !output.findings.is_empty() {
+            output.findings.extend(undefined);
+            continue;
+        }
+        match compiled.engine.manifest(path, &context) {
+            Ok(mapped) => one(path, text, &mapped, owner, image_map, &mut output),
+            Err(finding) => output.findings.push(*finding),
+        }
+    }
+    output
+}
+
+fn one(
+    path: &str,
+    source: &str,
+    mapped: &Mapped,
+    owner: &Owner<'_>,
+    image_map: &BTreeMap<String, String>,
+    output: &mut Output,
+) {
+    if let Some(finding) = split_document(path, source, mapped) {
+        output.findings.push(finding);
+        return;
+    }
+    let documents = match yaml::documents(path, &mapped.text) {
+        Ok(documents) => documents,
+        Err(finding) => {
+            output.findings.push(back(*finding, source, mapped));
+            return;
+        }
+    };
+    // Places of fields are needed only when there is something to say about one.
+    let mut nodes = None;
+    let mut say = |index: usize, list: Option<usize>, fault: Fault, title: &str| {
+        let nodes = nodes.get_or_insert_with(|| yaml::document_nodes(path, &mapped.text).unwrap_or_default());
+        let item = list.map(|item| vec!["items".to_owned(), item.to_string()]).unwrap_or_default();
+        let steps = item.iter().chain(&fault.path).map(String::as_str);
+        let finding = match nodes.get(index) {
+            Some(node) => back(node.locate(steps).mark(fault.finding), source, mapped),
+            None => fault.finding.at(path, 1, 1),
+        };
+        let mut finding = finding.on(title);
+        if title.starts_with("Secret") {
+            finding.snippet = Some(HIDDEN.to_owned());
+        }
+        finding
+    };
+    for (index, document) in documents.into_iter().enumerate() {
+        let line = mapped.line(document.line);
+        for (item, mut manifest) in flatten(document.value) {
+            let title = object::title(&manifest);
+            let faults = object::adopt(&mut manifest, owner);
+            let failed = !faults.is_empty();
+            output.findings.extend(faults.into_iter().map(|fault| say(index, item, fault, &title)));
+            if failed {
+                continue;
+            }
+            for (place, finding) in images::visit(&mut manifest, image_map, &mut output.images) {
+                output.findings.push(say(index, item, Fault { path: place, finding }, &title));
+            }
+            object::canonical(&mut manifest);
+            let component = owner.component.to_owned();
+            output.objects.push(RenderedObject {
+                component,
+                hook: None,
+                manifest,
+                file: path.to_owned(),
+                line,
+            });
+        }
+    }
+}
+
+/// A `kind: List` is what kubectl prints for several objects; it is taken apart.
+fn flatten(value: Value) -> Vec<(Option<usize>, Value)> {
+    let is_list = value["kind"] == "List" && value["apiVersion"] == "v1";
+    match value {
+        Value::Object(mut map) if is_list && map.get("items").is_some_and(Value::is_array) => {
+            match map.shift_remove("items") {
+                Some(Value::Array(items)) => {
+                    items.into_iter().enumerate().map(|(index, item)| (Some(index), item)).collect()
+                }
+                _ => Vec::new(),
+            }
+        }
+        value => vec![(None, value)],
+    }
+}
+
+/// A document border that no line of the template has, so a value brought it in.
+fn split_document(path: &str, source: &str, mapped: &Mapped) -> Option<Diagnostic> {
+    let lines: Vec<&str> = source.lines().collect();
+    for (index, text) in mapped.text.lines().enumerate() {
+        if !(text.starts_with("---") || text.starts_with("...")) {
+            continue;
+        }
+        let line = mapped.line(index + 1);
+        let template = lines.get(line - 1).copied().unwrap_or_default();
+        if template.contains("{{") && !template.trim_start().starts_with(&text[..3]) {
+            let column = template.find("{{").map_or(1, |at| template[..at].chars().count() + 1);
+            let finding = Diagnostic::error("TPL007", "a value splits the document in two");
+            return Some(
+                finding
+                    .at(path, line, column)
+                    .with_source(source)
+                    .help("use `| quote`, or `| to_yaml | nindent(n=2)`"),
+            );
+        }
+    }
+    None
+}
+
+/// Moves a finding from the rendered text to the template line it comes from.
+fn back(mut finding: Diagnostic, source: &str, mapped: &Mapped) -> Diagnostic {
+    let Some(place) = &mut finding.place else { return finding };
+    let rendered = mapped.text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default();
+    let line = mapped.line(place.line);
+    let template = source.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    // The column is that of the file only where rendering left the line as it was.
+    if rendered != template {
+        let inset = template.chars().take_while(|c| c.is_whitespace()).count() + 1;
+        place.column = template.find("{{").map_or(inset, |at| template[..at].chars().count() + 1);
+    }
+    place.line = line;
+    if finding.code.starts_with("YML") && template.contains("{{") && finding.help.is_none() {
+        finding.help =
+            Some("a value may have changed the structure: use `| quote` or `| to_json`".to_owned());
+    }
+    finding.with_source(source)
+}

@@ -1,0 +1,176 @@
+//! What `template.yaml` says of one component, after its strings are rendered: outputs, generated Secrets,
+//! hooks.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use spec::contract::{self, Contract};
+use spec::environment::typed;
+use spec::name::is_subdomain;
+use spec::node::Kind;
+use spec::template::{Generate, Hook, HookAt, Template};
+use spec::{Diagnostic, Files, near};
+
+use crate::engine::Engine;
+use crate::names::Scope;
+use crate::rendered::{GeneratedSecret, HookPoint, PostgresTarget, RenderedObject};
+use crate::strings::render_tree;
+
+/// Contract to its outputs.
+pub(crate) type Provides = BTreeMap<String, BTreeMap<String, Value>>;
+
+/// The outputs a component offers, checked against their contracts.
+pub(crate) fn provides(
+    template: &Template,
+    engine: &Engine,
+    scope: &Scope<'_>,
+    files: &dyn Files,
+    root: &str,
+) -> Result<Provides, Vec<Diagnostic>> {
+    let mut found = Vec::new();
+    let mut provides = Provides::new();
+    for (name, offered) in &template.body.provides {
+        let contract: Contract = match contract::load(files, root, name) {
+            Ok(contract) => contract,
+            Err(findings) => {
+                found.extend(findings);
+                continue;
+            }
+        };
+        let mut offered = offered.clone();
+        let outputs = render_tree(&mut offered, engine, scope)
+            .and_then(|()| contract.outputs(&offered, &format!("spec.provides.{}", name.value)));
+        match outputs {
+            Ok(outputs) => drop(provides.insert(name.value.clone(), outputs)),
+            Err(findings) => found.extend(findings),
+        }
+    }
+    if found.is_empty() { Ok(provides) } else { Err(found) }
+}
+
+/// The Secrets that are made once for a component.
+pub(crate) fn generates(
+    template: &Template,
+    component: &str,
+    engine: &Engine,
+    scope: &Scope<'_>,
+) -> Result<Vec<GeneratedSecret>, Vec<Diagnostic>> {
+    let mut found = Vec::new();
+    let mut secrets: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+    for (name, node) in &template.body.generates {
+        let path = format!("spec.generates.{}", name.value);
+        let mut node = node.clone();
+        let generate: Generate = match render_tree(&mut node, engine, scope)
+            .and_then(|()| typed(&node, &path).map_err(|finding| vec![*finding]))
+        {
+            Ok(generate) => generate,
+            Err(findings) => {
+                found.extend(findings);
+                continue;
+            }
+        };
+        let wrong = if !is_subdomain(&generate.secret.value) {
+            Some((&generate.secret.spot, format!("`{}` is not a name for a Secret", generate.secret.value)))
+        } else if !is_key(&generate.key.value) {
+            Some((&generate.key.spot, format!("`{}` is not a key of a Secret", generate.key.value)))
+        } else if !(8..=1024).contains(&generate.length.value) {
+            Some((
+                &generate.length.spot,
+                format!("length {} is not between 8 and 1024", generate.length.value),
+            ))
+        } else {
+            None
+        };
+        if let Some((spot, cause)) = wrong {
+            found.push(spot.mark(Diagnostic::error("SPC024", cause)).on(path));
+            continue;
+        }
+        let keys = secrets.entry(generate.secret.value.clone()).or_default();
+        let length = usize::try_from(generate.length.value).unwrap_or(1024);
+        if keys.insert(generate.key.value.clone(), length).is_some() {
+            let cause = format!(
+                "key `{}` of Secret `{}` is generated twice",
+                generate.key.value, generate.secret.value
+            );
+            found.push(generate.key.spot.mark(Diagnostic::error("SPC024", cause)).on(path));
+        }
+    }
+    if !found.is_empty() {
+        return Err(found);
+    }
+    let secret = |(secret, keys)| GeneratedSecret { component: component.to_owned(), secret, keys };
+    Ok(secrets.into_iter().map(secret).collect())
+}
+
+fn is_key(text: &str) -> bool {
+    (1..=253).contains(&text.len())
+        && text != "."
+        && text != ".."
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+/// Marks the Jobs that are hooks.
+pub(crate) fn hooks(
+    template: &Template,
+    objects: &mut [RenderedObject],
+    engine: &Engine,
+    scope: &Scope<'_>,
+) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for (index, node) in template.body.hooks.iter().enumerate() {
+        let path = format!("spec.hooks[{index}]");
+        let mut node = node.clone();
+        let hook: Hook = match render_tree(&mut node, engine, scope)
+            .and_then(|()| typed(&node, &path).map_err(|finding| vec![*finding]))
+        {
+            Ok(hook) => hook,
+            Err(findings) => {
+                found.extend(findings);
+                continue;
+            }
+        };
+        let point = match hook.at {
+            HookAt::Before => HookPoint::Before,
+            HookAt::After => HookPoint::After,
+            HookAt::BeforeDelete => HookPoint::BeforeDelete,
+        };
+        let is_job = |object: &&mut RenderedObject| object.manifest["kind"] == "Job";
+        let job = objects
+            .iter_mut()
+            .filter(is_job)
+            .find(|job| job.manifest["metadata"]["name"] == hook.job.value.as_str());
+        match job {
+            Some(job) if job.hook.is_none() => job.hook = Some(point),
+            Some(_) => {
+                let cause = format!("Job `{}` is a hook twice", hook.job.value);
+                found.push(hook.job.spot.mark(Diagnostic::error("TPL013", cause)).on(path));
+            }
+            None => {
+                let jobs = objects.iter().filter(|object| object.manifest["kind"] == "Job");
+                let known = jobs.filter_map(|job| job.manifest["metadata"]["name"].as_str());
+                let hint = near::hint(&hook.job.value, "Job in this template", known);
+                let cause = format!("hook names Job `{}`, which is not rendered", hook.job.value);
+                found.push(hook.job.spot.mark(Diagnostic::error("TPL013", cause)).on(path).help(hint));
+            }
+        }
+    }
+    found
+}
+
+/// The PostgreSQL a component offers.
+pub(crate) fn postgres(provides: &Provides) -> Option<PostgresTarget> {
+    let outputs = provides.get("postgres/v1")?;
+    let text = |name: &str| outputs.get(name).and_then(Value::as_str).map(str::to_owned);
+    Some(PostgresTarget {
+        host: text("host")?,
+        port: outputs.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok())?,
+        database: text("database")?,
+        user: text("user").unwrap_or_else(|| "postgres".to_owned()),
+        secret: outputs.get("auth")?.get("secretRef")?.as_str()?.to_owned(),
+    })
+}
+
+/// Whether a node says nothing.
+pub(crate) fn is_nothing(node: &spec::Node) -> bool {
+    node.kind == Kind::Null
+}

@@ -1,0 +1,367 @@
+//! From a request to a rendering, stage by stage.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use spec::contract;
+use spec::environment::{self, EnvironmentSpec};
+use spec::quantity::seconds;
+use spec::template::{self, Template};
+use spec::{Diagnostic, EnvironmentIdentity, Files, Located, Node, Severity, near};
+
+use crate::engine::Engine;
+use crate::extras::{self, Offers};
+use crate::lock;
+use crate::manifests::{self, Compiled};
+use crate::names::Scope;
+use crate::object::{Owner, title};
+use crate::order;
+use crate::rendered::{Component, Env, GeneratedSecret, Input, NamespacePolicy, Rendered, RenderedObject};
+use crate::request::Request;
+use crate::strings::render_tree;
+use crate::values;
+use crate::wiring::{self, Wiring};
+use crate::{offers, specs};
+
+/// Everything that is known before the first component is rendered.
+struct Prepared {
+    spec: EnvironmentSpec,
+    env: Env,
+    namespace: String,
+    inputs: BTreeMap<String, Input>,
+    templates: BTreeMap<String, Template>,
+    compiled: BTreeMap<String, Compiled>,
+    wiring: Wiring,
+}
+
+/// What the components yield together.
+#[derive(Default)]
+struct Yield {
+    components: Vec<Component>,
+    objects: Vec<RenderedObject>,
+    generated: Vec<GeneratedSecret>,
+    offers: Offers,
+    values: Map<String, Value>,
+    images: BTreeSet<String>,
+    found: Vec<Diagnostic>,
+}
+
+/// See [`crate::render`].
+pub(crate) fn render(
+    request: &Request,
+    files: &Arc<dyn Files>,
+) -> Result<(Rendered, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let prepared = prepare(request, files)?;
+    let mut all = Yield::default();
+    for name in order_of(&prepared.wiring) {
+        component(&prepared, request, files, &name, &mut all);
+    }
+    stop_on_errors(&all.found)?;
+    finish(prepared, request, files, all)
+}
+
+fn stop_on_errors(found: &[Diagnostic]) -> Result<(), Vec<Diagnostic>> {
+    if found.iter().any(|finding| finding.severity == Severity::Error) { Err(found.to_vec()) } else { Ok(()) }
+}
+
+fn prepare(request: &Request, files: &Arc<dyn Files>) -> Result<Prepared, Vec<Diagnostic>> {
+    let root = &request.root;
+    let known = specs(root, &**files).map_err(|finding| vec![*finding])?;
+    let spec = environment::load(&**files, root, &request.spec, &known)?;
+    let mut found = Vec::new();
+    if spec.body.components.is_empty() {
+        let finding = Diagnostic::error("SPC016", "the spec has no components").on("spec.components");
+        found.push(
+            finding
+                .at(environment::path(root, &spec.name), 1, 1)
+                .help("add one, or render a spec that extends it"),
+        );
+    }
+    let inputs = values::of_spec(&spec.body.parameters, request).unwrap_or_else(|findings| {
+        found.extend(findings);
+        BTreeMap::new()
+    });
+    let (templates, compiled) = load_templates(&spec, files, root, &mut found);
+    stop_on_errors(&found).map_err(|found| excerpts(found, &spec.texts))?;
+    let wiring =
+        wiring::wire(&spec.body.components, &templates).map_err(|found| excerpts(found, &spec.texts))?;
+    let identity = EnvironmentIdentity::new(&request.repository, &request.ref_name, &request.spec);
+    let env = Env {
+        id: identity.id,
+        name: identity.name,
+        spec: request.spec.clone(),
+        repository: request.repository.clone(),
+        r#ref: request.ref_name.clone(),
+        revision: request.revision.clone(),
+    };
+    let namespace = match extras::policy(&spec.body, &mut Vec::new()).namespace {
+        NamespacePolicy::Owned => env.name.clone(),
+        NamespacePolicy::Borrowed(name) => name,
+    };
+    Ok(Prepared { spec, env, namespace, inputs, templates, compiled, wiring })
+}
+
+fn load_templates(
+    spec: &EnvironmentSpec,
+    files: &Arc<dyn Files>,
+    root: &str,
+    found: &mut Vec<Diagnostic>,
+) -> (BTreeMap<String, Template>, BTreeMap<String, Compiled>) {
+    let mut templates = BTreeMap::new();
+    let mut compiled = BTreeMap::new();
+    for component in spec.body.components.values() {
+        let name = component.template.as_str();
+        if templates.contains_key(name) {
+            continue;
+        }
+        match template::load(&**files, root, name) {
+            Ok(Some(template)) => match manifests::compile(files, root, name) {
+                Ok(folder) => {
+                    compiled.insert(name.to_owned(), folder);
+                    templates.insert(name.to_owned(), template);
+                }
+                Err(findings) => found.extend(findings),
+            },
+            Ok(None) => {
+                let known = template_names(files, root);
+                let hint = near::hint(name, "template", known.iter().map(String::as_str));
+                let finding =
+                    Diagnostic::error("SPC015", format!("there is no template `{name}`")).help(hint);
+                found.push(component.template.spot.mark(finding));
+            }
+            Err(findings) => found.extend(findings),
+        }
+    }
+    (templates, compiled)
+}
+
+fn template_names(files: &Arc<dyn Files>, root: &str) -> Vec<String> {
+    let folder = spec::files::join(root, "templates");
+    let paths = files.list(&folder).unwrap_or_default();
+    let name = |path: &String| {
+        Some(path.strip_prefix(&folder)?.strip_prefix('/')?.strip_suffix("/template.yaml")?.to_owned())
+    };
+    paths.iter().filter_map(name).collect()
+}
+
+/// Providers before consumers, then by name.
+fn order_of(wiring: &Wiring) -> Vec<String> {
+    let mut names: Vec<(usize, String)> =
+        wiring.levels.iter().map(|(name, level)| (*level, name.clone())).collect();
+    names.sort();
+    names.into_iter().map(|(_, name)| name).collect()
+}
+
+fn env_value(env: &Env) -> Value {
+    let short: String = env.revision.chars().take(12).collect();
+    json!({"name": env.name, "id": env.id, "spec": env.spec, "ref": env.r#ref, "revision": env.revision, "short_revision": short})
+}
+
+fn component(prepared: &Prepared, request: &Request, files: &Arc<dyn Files>, name: &str, all: &mut Yield) {
+    let Some((key, body)) = prepared.spec.body.components.get_key_value(name) else { return };
+    let (Some(template), Some(compiled)) =
+        (prepared.templates.get(body.template.as_str()), prepared.compiled.get(body.template.as_str()))
+    else {
+        return;
+    };
+    let nothing = BTreeSet::new();
+    let engine = &compiled.engine;
+    let spec_params: Map<String, Value> =
+        prepared.inputs.iter().map(|(name, input)| (name.clone(), input.value.clone())).collect();
+    let outer = json!({"params": spec_params, "env": env_value(&prepared.env)});
+    let mut given = body.values.clone().unwrap_or_else(Node::empty);
+    let strings = Engine::strings(files);
+    let rendered =
+        render_tree(&mut given, &strings, &Scope { values: &outer, absent: &nothing, extra: &nothing });
+    if let Err(findings) = rendered {
+        let on = |finding: Diagnostic| finding.on(format!("spec.components.{name}.values"));
+        all.found.extend(excerpts(findings.into_iter().map(on).collect(), &prepared.spec.texts));
+        return;
+    }
+    let early = json!({"name": name, "namespace": prepared.namespace, "env": env_value(&prepared.env)});
+    let early = Scope { values: &early, absent: &nothing, extra: &nothing };
+    let params = match values::of_component(&template.body.parameters, &given, key, engine, &early) {
+        Ok(params) => params,
+        Err(findings) => {
+            all.found.extend(located(findings, prepared, template));
+            return;
+        }
+    };
+    let wires = wires_value(prepared, name, template, &all.offers);
+    let Some(wires) = wires else { return };
+    let scope = json!({
+        "name": name, "namespace": prepared.namespace, "env": env_value(&prepared.env), "params": params, "wires": wires,
+    });
+    let absent: BTreeSet<String> = template
+        .body
+        .requires
+        .keys()
+        .filter(|requirement| wires.get(requirement.as_str()).is_none())
+        .map(|requirement| format!("wires.{}", requirement.value))
+        .collect();
+    let scope = Scope { values: &scope, absent: &absent, extra: &nothing };
+    all.values.insert(name.to_owned(), params);
+    instance(prepared, request, files, (key, body), &scope, all);
+}
+
+/// Outputs of the components it is wired to; `None` when one of them failed, which was reported there.
+fn wires_value(prepared: &Prepared, name: &str, template: &Template, offers: &Offers) -> Option<Value> {
+    let mut wires = Map::new();
+    for (requirement, target) in &prepared.wiring.wires[name] {
+        let wanted = &template.body.requires.get(requirement.as_str())?.contract;
+        let outputs = offers.get(target)?.get(wanted.as_str())?;
+        wires.insert(requirement.clone(), contract::as_value(outputs));
+    }
+    Some(Value::Object(wires))
+}
+
+fn instance(
+    prepared: &Prepared,
+    request: &Request,
+    files: &Arc<dyn Files>,
+    (name, body): (&Located<String>, &environment::ComponentBody),
+    scope: &Scope<'_>,
+    all: &mut Yield,
+) {
+    let template = &prepared.templates[body.template.as_str()];
+    let compiled = &prepared.compiled[body.template.as_str()];
+    let engine = &compiled.engine;
+    let mut found = Vec::new();
+    let provides =
+        offers::provides(template, engine, scope, &**files, &request.root).unwrap_or_else(|findings| {
+            found.extend(findings);
+            BTreeMap::new()
+        });
+    match offers::generates(template, name.as_str(), engine, scope) {
+        Ok(secrets) => all.generated.extend(secrets),
+        Err(findings) => found.extend(findings),
+    }
+    let owner = Owner { env: &prepared.env, namespace: &prepared.namespace, component: name.as_str() };
+    let mut output = manifests::render(compiled, scope, &owner, &request.image_map);
+    let broken = output.findings.iter().any(|finding| finding.severity == Severity::Error);
+    found.append(&mut output.findings);
+    if !broken {
+        found.extend(offers::hooks(template, &mut output.objects, engine, scope));
+    }
+    let failed = found.iter().any(|finding| finding.severity == Severity::Error);
+    all.found.extend(located(found, prepared, template));
+    all.images.extend(output.images);
+    all.objects.append(&mut output.objects);
+    if !failed {
+        all.offers.insert(name.value.clone(), provides.clone());
+    }
+    let needs: BTreeSet<String> = prepared.wiring.wires[name.as_str()].values().cloned().collect();
+    all.components.push(Component {
+        name: name.value.clone(),
+        template: template.name.clone(),
+        needs: needs.into_iter().collect(),
+        level: prepared.wiring.levels[name.as_str()],
+        provides,
+        wait_for_image_seconds: body.wait_for_image.as_ref().and_then(|text| seconds(&text.value).ok()),
+    });
+}
+
+/// Adds the offending line where a finding stands in a file that was read.
+fn located(found: Vec<Diagnostic>, prepared: &Prepared, template: &Template) -> Vec<Diagnostic> {
+    let mut texts = prepared.spec.texts.clone();
+    texts.insert(template.file.clone(), template.text.clone());
+    excerpts(found, &texts)
+}
+
+fn excerpts(found: Vec<Diagnostic>, texts: &BTreeMap<String, String>) -> Vec<Diagnostic> {
+    let add = |finding: Diagnostic| {
+        let text = finding.place.as_ref().and_then(|place| texts.get(&place.file));
+        match text {
+            Some(text) if finding.snippet.is_none() => finding.with_source(text),
+            _ => finding,
+        }
+    };
+    found.into_iter().map(add).collect()
+}
+
+fn finish(
+    prepared: Prepared,
+    request: &Request,
+    files: &Arc<dyn Files>,
+    mut all: Yield,
+) -> Result<(Rendered, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let body = &prepared.spec.body;
+    let mut found = std::mem::take(&mut all.found);
+    let params: Map<String, Value> =
+        prepared.inputs.iter().map(|(name, input)| (name.clone(), input.value.clone())).collect();
+    let outer = json!({"params": params, "env": env_value(&prepared.env)});
+    let nothing = BTreeSet::new();
+    let scope = Scope { values: &outer, absent: &nothing, extra: &nothing };
+    let strings = Engine::strings(files);
+    let rendered = |node: &Option<Node>, found: &mut Vec<Diagnostic>| {
+        let mut node = node.clone().filter(|node| !offers::is_nothing(node))?;
+        match render_tree(&mut node, &strings, &scope) {
+            Ok(()) => Some(node),
+            Err(findings) => {
+                found.extend(findings);
+                None
+            }
+        }
+    };
+    let data = rendered(&body.data, &mut found).map(|node| extras::data(&node, &all.offers, &mut found));
+    let gates = rendered(&body.gates, &mut found).map(|node| extras::gates(&node, &all.offers, &mut found));
+    let policy = extras::policy(body, &mut found);
+    found.extend(extras::not_carried_out(body));
+    found.extend(duplicates(&all.objects, &all.generated));
+    if all.objects.is_empty() && !found.iter().any(|finding| finding.severity == Severity::Error) {
+        found.push(
+            Diagnostic::error("YML006", "no object is rendered")
+                .help("check the manifests and their conditions"),
+        );
+    }
+    let found = excerpts(found, &prepared.spec.texts);
+    stop_on_errors(&found)?;
+    all.components.sort_by(|a, b| a.name.cmp(&b.name));
+    all.generated.sort_by(|a, b| (&a.component, &a.secret).cmp(&(&b.component, &b.secret)));
+    order::sort(&mut all.objects, &prepared.wiring.levels);
+    let lifecycle = extras::lifecycle(body);
+    let secrets = extras::secrets(body);
+    let effective = json!({"parameters": params, "components": all.values});
+    let lock = lock::lock(request, &**files, prepared.templates.keys(), effective, &all.images, &all.objects)
+        .map_err(|finding| vec![*finding])?;
+    let rendered = Rendered {
+        env: prepared.env,
+        components: all.components,
+        objects: all.objects,
+        generated: all.generated,
+        data: data.unwrap_or_default(),
+        secrets,
+        gates: gates.unwrap_or_default(),
+        lifecycle,
+        policy,
+        parameters: prepared.inputs,
+        lock,
+    };
+    Ok((rendered, found))
+}
+
+/// Objects that are rendered twice, or rendered and generated.
+fn duplicates(objects: &[RenderedObject], generated: &[GeneratedSecret]) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let mut seen: BTreeMap<(String, String, String), String> = generated
+        .iter()
+        .map(|secret| {
+            let key = (String::new(), "Secret".to_owned(), secret.secret.clone());
+            (key, format!("generated for component `{}`", secret.component))
+        })
+        .collect();
+    for object in objects {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let group =
+            crate::kinds::group(object.manifest["apiVersion"].as_str().unwrap_or_default()).to_owned();
+        let key = (group, text(&object.manifest["kind"]), text(&object.manifest["metadata"]["name"]));
+        let here = format!("component `{}`, {}:{}", object.component, object.file, object.line);
+        if let Some(first) = seen.insert(key, here) {
+            let cause = format!("the same object is already there: {first}");
+            let finding = Diagnostic::error("OBJ006", cause).at(&object.file, object.line, 1);
+            found.push(finding.on(title(&object.manifest)).help("put `{{ name }}` into its name"));
+        }
+    }
+    found
+}

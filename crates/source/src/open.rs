@@ -1,0 +1,205 @@
+//! Finding a repository on this machine, or keeping a copy of one elsewhere.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use git2::{AutotagOption, Cred, CredentialType, ErrorClass, ErrorCode, FetchOptions, RemoteCallbacks};
+use sha2::{Digest, Sha256};
+
+use crate::{Error, Repository, Result};
+
+impl Repository {
+    /// Opens the repository at a path (found upwards, like git) or URL; without one, that around the
+    /// current directory.
+    ///
+    /// A URL is fetched into a bare copy below `cache_dir`, one per URL; several processes may do so at the
+    /// same time.
+    ///
+    /// # Errors
+    /// When there is no repository, the URL is of a form that is not allowed, or it cannot be fetched.
+    pub fn open(location: Option<&str>, cache_dir: &Path) -> Result<Self> {
+        let location = location.unwrap_or(".");
+        if is_url(location)? {
+            return Self::fetched(location, cache_dir);
+        }
+        let git =
+            git2::Repository::discover(location).map_err(|_| Error::NoRepository(location.to_owned()))?;
+        let folder = git.path().to_path_buf();
+        let label = git.workdir().unwrap_or(&folder).display().to_string();
+        Ok(Self { git: Arc::new(Mutex::new(git)), label, url: None, folder })
+    }
+
+    /// The git folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How messages name the repository: its path, or its URL.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    pub(crate) fn git(&self) -> MutexGuard<'_, git2::Repository> {
+        // A panic elsewhere leaves nothing half-written here: git2 only reads.
+        self.git.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn failed(&self, doing: &'static str) -> impl Fn(git2::Error) -> Error + use<> {
+        let repository = self.label.clone();
+        move |source| Error::Git { doing, repository: repository.clone(), source }
+    }
+
+    fn fetched(url: &str, cache_dir: &Path) -> Result<Self> {
+        let folder = cache_dir.join("git").join(hex::encode(&Sha256::digest(url.as_bytes())[..16]));
+        let parent = folder.parent().unwrap_or(cache_dir);
+        let unusable = |source| Error::Cache { folder: parent.display().to_string(), source };
+        fs::create_dir_all(parent).map_err(unusable)?;
+        let lock = fs::File::create(folder.with_extension("lock")).map_err(unusable)?;
+        // Held until this function ends; the kernel drops it with a killed process.
+        lock.lock().map_err(unusable)?;
+        let git = open_cache(&folder, url).map_err(|source| Error::Git {
+            doing: "opening the cached copy",
+            repository: url.to_owned(),
+            source,
+        })?;
+        fetch(&git, url).map_err(|error| translate(url, error))?;
+        Ok(Self { git: Arc::new(Mutex::new(git)), label: url.to_owned(), url: Some(url.to_owned()), folder })
+    }
+}
+
+fn open_cache(folder: &PathBuf, url: &str) -> std::result::Result<git2::Repository, git2::Error> {
+    if let Ok(git) = git2::Repository::open_bare(folder) {
+        return Ok(git);
+    }
+    // What a killed process left half-made is of no use.
+    let _ = fs::remove_dir_all(folder);
+    let git = git2::Repository::init_bare(folder)?;
+    git.remote_with_fetch("origin", url, "+refs/heads/*:refs/remotes/origin/*")?;
+    Ok(git)
+}
+
+/// Brings all branches and tags. Where the other side and the transport allow it, without their history.
+fn fetch(git: &git2::Repository, url: &str) -> std::result::Result<(), git2::Error> {
+    let refspecs = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"];
+    let attempt = |depth: Option<i32>| {
+        let mut remote = git.remote_anonymous(url)?;
+        let mut options = FetchOptions::new();
+        options.remote_callbacks(callbacks()).download_tags(AutotagOption::None).prune(git2::FetchPrune::On);
+        if let Some(depth) = depth {
+            options.depth(depth);
+        }
+        remote.fetch(&refspecs, Some(&mut options), None)?;
+        let head = remote.default_branch().ok().and_then(|name| name.as_str().ok().map(str::to_owned));
+        Ok::<_, git2::Error>(head)
+    };
+    let head = match attempt(Some(1)) {
+        Err(error) if error.message().contains("shallow") => attempt(None)?,
+        other => other?,
+    };
+    if let Some(branch) = head.as_deref().and_then(|head| head.strip_prefix("refs/heads/")) {
+        // The current branch of a copy is the default branch of its origin.
+        if let Ok(reference) = git.find_reference(&format!("refs/remotes/origin/{branch}"))
+            && let Some(id) = reference.target()
+        {
+            git.reference(&format!("refs/heads/{branch}"), id, true, "mimeo: default branch")?;
+            git.set_head(&format!("refs/heads/{branch}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn callbacks<'a>() -> RemoteCallbacks<'a> {
+    let mut callbacks = RemoteCallbacks::new();
+    let mut tries = 0;
+    callbacks.credentials(move |url, user, allowed| {
+        tries += 1;
+        // libgit2 asks again for as long as it is refused.
+        if tries > 3 {
+            return Err(git2::Error::from_str("credentials refused"));
+        }
+        if allowed.contains(CredentialType::SSH_KEY) {
+            return Cred::ssh_key_from_agent(user.unwrap_or("git"));
+        }
+        if allowed.contains(CredentialType::USER_PASS_PLAINTEXT) {
+            let config = git2::Config::open_default()?;
+            return Cred::credential_helper(&config, url, user);
+        }
+        Cred::default()
+    });
+    callbacks
+}
+
+fn translate(url: &str, source: git2::Error) -> Error {
+    let url = url.to_owned();
+    match (source.code(), source.class()) {
+        (ErrorCode::Certificate, _) => Error::Certificate { url, source },
+        (ErrorCode::Auth | ErrorCode::NotFound, _) => Error::Access { url, source },
+        (_, ErrorClass::Http) if source.message().contains("40") => Error::Access { url, source },
+        (_, ErrorClass::Ssl) => Error::Certificate { url, source },
+        (_, ErrorClass::Net | ErrorClass::Os | ErrorClass::Http | ErrorClass::Ssh) => {
+            Error::Unreachable { url, source }
+        }
+        _ if source.message().contains("credentials refused") => Error::Access { url, source },
+        _ => Error::Git { doing: "fetching", repository: url, source },
+    }
+}
+
+/// Whether a location is a URL of an allowed form; a path is not one.
+fn is_url(location: &str) -> Result<bool> {
+    if location.starts_with('-') {
+        return Err(Error::UrlForm("it begins with a hyphen"));
+    }
+    if location.contains(['\n', '\r', '\0']) {
+        return Err(Error::UrlForm("it holds a line break"));
+    }
+    if let Some((scheme, rest)) = location.split_once("://") {
+        return match scheme.to_ascii_lowercase().as_str() {
+            "https" | "http" | "ssh" | "git" => {
+                let authority = rest.split('/').next().unwrap_or_default();
+                let user = authority.rsplit_once('@').map(|(user, _)| user).unwrap_or_default();
+                let token = scheme != "ssh" && !user.is_empty();
+                if user.contains(':') || token { Err(Error::UrlCredentials) } else { Ok(true) }
+            }
+            "file" => Err(Error::UrlForm("file://, give the path instead")),
+            _ => Err(Error::UrlForm("unknown scheme")),
+        };
+    }
+    if location.contains("::") {
+        return Err(Error::UrlForm("a transport helper"));
+    }
+    let scp = location
+        .split_once(':')
+        .is_some_and(|(host, _)| !host.contains('/') && host.contains('@') && !Path::new(location).exists());
+    Ok(scp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms() {
+        for url in ["https://h/p", "ssh://git@h/p", "git@h:p/q.git", "git://h/p"] {
+            assert!(is_url(url).unwrap(), "{url}");
+        }
+        for path in [".", "/a/b", "../x", "a b"] {
+            assert!(!is_url(path).unwrap(), "{path}");
+        }
+        for (bad, code) in [
+            ("-x", "GIT004"),
+            ("ext::sh -c id", "GIT004"),
+            ("file:///etc", "GIT004"),
+            ("https://h/p\n", "GIT004"),
+            ("ftp://h/p", "GIT004"),
+            ("https://u:p@h/p", "GIT005"),
+            ("https://token@h/p", "GIT005"),
+        ] {
+            let error = is_url(bad).unwrap_err();
+            assert_eq!(error.diagnostic().code, code, "{bad}");
+            assert!(!error.to_string().contains("u:p"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Names, specs, templates, contracts and diagnostics: the types every stage speaks.
+//!
+//! Pure: no clock, network, file system, environment variable or async runtime.
+
+pub mod contract;
+mod decode;
+mod diagnostic;
+pub mod environment;
+pub mod files;
+pub mod identity;
+pub mod load;
+pub mod merge;
+pub mod name;
+pub mod near;
+pub mod node;
+pub mod parameter;
+pub mod quantity;
+pub mod stack;
+pub mod template;
+pub mod yaml;
+
+pub use diagnostic::{Category, Diagnostic, Place, Severity};
+pub use files::{Files, MemoryFiles};
+pub use identity::EnvironmentIdentity;
+pub use node::{Located, Node, Spot};

@@ -1,0 +1,106 @@
+//! How one spec extends another, and how values extend defaults: one rule for both.
+//!
+//! Mappings are merged key by key at any depth, everything else (lists too) is replaced, and `null` removes.
+//! Merging is associative as long as no `null` meets a mapping it does not remove at once.
+
+use crate::node::{Kind, Node};
+
+/// Lays `over` on `base`. Places stay those of the file each value came from.
+#[must_use]
+pub fn merge(base: &Node, over: &Node) -> Node {
+    let (Kind::Map(base_entries), Kind::Map(over_entries)) = (&base.kind, &over.kind) else {
+        return over.clone();
+    };
+    let mut entries = base_entries.clone();
+    for entry in over_entries {
+        let found = entries.iter().position(|known| known.key.value == entry.key.value);
+        match (found, &entry.value.kind) {
+            (Some(index), Kind::Null) => {
+                entries.remove(index);
+            }
+            (None, Kind::Null) => {}
+            (Some(index), _) => {
+                let value = merge(&entries[index].value, &entry.value);
+                // The key is shown where the value was last touched.
+                entries[index].key = entry.key.clone();
+                entries[index].value = value;
+            }
+            (None, _) => {
+                let mut added = entry.clone();
+                added.value = without_nulls(&entry.value);
+                entries.push(added);
+            }
+        }
+    }
+    Node { spot: over.spot.clone(), kind: Kind::Map(entries) }
+}
+
+/// Drops what a `null` would have removed, where there is nothing to remove.
+fn without_nulls(node: &Node) -> Node {
+    let Kind::Map(entries) = &node.kind else { return node.clone() };
+    let kept = entries
+        .iter()
+        .filter(|entry| entry.value.kind != Kind::Null)
+        .map(|entry| {
+            let mut entry = entry.clone();
+            entry.value = without_nulls(&entry.value);
+            entry
+        })
+        .collect();
+    Node { spot: node.spot.clone(), kind: Kind::Map(kept) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::Spot;
+
+    fn merged(base: &Value, over: &Value) -> Value {
+        let spot = Spot::default();
+        merge(&Node::from_value(base, &spot), &Node::from_value(over, &spot)).to_value()
+    }
+
+    #[test]
+    fn rules() {
+        let base = json!({"a": {"b": 1, "c": 2}, "l": [1, 2], "s": "x"});
+        assert_eq!(
+            merged(&base, &json!({"a": {"b": 3}})),
+            json!({"a": {"b": 3, "c": 2}, "l": [1, 2], "s": "x"})
+        );
+        assert_eq!(merged(&base, &json!({"l": [9]}))["l"], json!([9]));
+        assert_eq!(merged(&base, &json!({"a": null})), json!({"l": [1, 2], "s": "x"}));
+        assert_eq!(merged(&base, &json!({"a": {"c": null}}))["a"], json!({"b": 1}));
+        assert_eq!(merged(&json!({}), &json!({"n": {"x": null}})), json!({"n": {}}));
+        assert_eq!(merged(&base, &json!({"s": {"deep": true}}))["s"], json!({"deep": true}));
+    }
+
+    fn mapping() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            (0..9).prop_map(Value::from),
+            "[a-c]{0,2}".prop_map(Value::from)
+        ];
+        let tree = leaf.prop_recursive(3, 20, 4, |inner| {
+            prop::collection::btree_map("[abc]", inner, 0..4).prop_map(|map| json!(map))
+        });
+        prop::collection::btree_map("[abc]", tree, 0..4).prop_map(|map| json!(map))
+    }
+
+    proptest! {
+        #[test]
+        fn without_null_merging_is_associative(a in mapping(), b in mapping(), c in mapping()) {
+            prop_assert_eq!(merged(&merged(&a, &b), &c), merged(&a, &merged(&b, &c)));
+        }
+
+        #[test]
+        fn nothing_is_neutral_and_twice_is_once(a in mapping(), b in mapping()) {
+            prop_assert_eq!(merged(&a, &json!({})), a.clone());
+            prop_assert_eq!(merged(&json!({}), &a), a.clone());
+            let once = merged(&a, &b);
+            prop_assert_eq!(merged(&once, &b), once);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Durations and quantities, as people write them in specs.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// The longest duration that means something: ten years.
+pub const MAX_SECONDS: u64 = 3650 * 24 * 3600;
+
+static QUANTITY: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]+)?$")
+        .ok()
+});
+
+/// Whether a text is a Kubernetes quantity such as `500m`, `1Gi` or `4`.
+#[must_use]
+pub fn is_quantity(text: &str) -> bool {
+    QUANTITY.as_ref().is_some_and(|pattern| pattern.is_match(text))
+}
+
+/// Seconds of a duration such as `72h`, `7d` or `1h30m`.
+///
+/// # Errors
+/// What is wrong with the text, in words that follow its quotation.
+pub fn seconds(text: &str) -> Result<u64, &'static str> {
+    let text = text.trim();
+    if text.starts_with('-') {
+        return Err("is negative");
+    }
+    let mut total: u64 = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, tail) = rest.split_at(digits);
+        if digits == 0 {
+            return Err("is not a duration");
+        }
+        let unit_len = tail.len() - tail.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
+        let (unit, tail) = tail.split_at(unit_len);
+        let factor = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            "d" => 24 * 3600,
+            "w" => 7 * 24 * 3600,
+            _ => return Err("is not a duration"),
+        };
+        let number: u64 = number.parse().map_err(|_| "is too long")?;
+        total = number.checked_mul(factor).and_then(|part| total.checked_add(part)).ok_or("is too long")?;
+        rest = tail;
+    }
+    if text.is_empty() {
+        return Err("is not a duration");
+    }
+    if total > MAX_SECONDS { Err("is too long") } else { Ok(total) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        assert_eq!(seconds("72h"), Ok(259_200));
+        assert_eq!(seconds("1h30m"), Ok(5400));
+        assert_eq!(seconds("7d"), Ok(604_800));
+        assert_eq!(seconds("0s"), Ok(0));
+        for bad in ["", "forever", "-1h", "12", "1.5h", "h", "99999999999999999999h", "9999w", "1y"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn quantities() {
+        for good in ["1", "500m", "1Gi", "0.5", "1e3", "100k"] {
+            assert!(is_quantity(good), "{good}");
+        }
+        for bad in ["", "1GB", "Gi", "1 Gi", "one", "1gi"] {
+            assert!(!is_quantity(bad), "{bad}");
+        }
+    }
+}

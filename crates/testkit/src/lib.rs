@@ -1,0 +1,49 @@
+//! The test harness. Everything here is real: a real API server, real pods, a real `kill -9`.
+//!
+//! - [`Cluster`]: the lab, or the throw-away control plane that a test runs in ([`in_plane`]).
+//! - [`Case`]: one test's corner of a cluster: random names, an account of its own, a cleanup, and on
+//!   failure the objects, events and logs.
+//! - [`Mimeo`]: runs the program, with the time of every line of its output.
+//! - [`GitRepo`]: a repository built from a fixture, commit by commit.
+//! - [`Relay`]: stands between `mimeo` and the API server, counts writes, and kills at the n-th.
+//! - [`AuditLog`]: what the API server saw, whoever asked.
+//! - [`state`]: what is there, in a form that two runs can be compared in.
+//!
+//! The product knows nothing of this crate: no hook, no switch, no fake.
+
+mod account;
+mod api;
+mod audit;
+mod case;
+mod cluster;
+mod dump;
+mod fault;
+mod git;
+mod http;
+mod kubeconfig;
+mod mimeo;
+mod plane;
+mod relay;
+pub mod state;
+mod upstream;
+
+pub use account::Account;
+pub use api::{Answer, Api, Kind};
+pub use audit::{AuditLog, AuditMark, Call, tally};
+pub use case::{Case, Environment};
+pub use cluster::{Cluster, checkout};
+pub use fault::Fault;
+pub use git::GitRepo;
+pub use kubeconfig::Kubeconfig;
+pub use mimeo::{Mimeo, Outcome, Running};
+pub use plane::{in_plane, inside_plane};
+pub use relay::{Cut, Exchange, Relay};
+
+/// Six random characters that make a name this run's own. It starts with a letter.
+#[must_use]
+pub fn random_name() -> String {
+    use rand::RngExt as _;
+    const LETTERS: &[u8] = b"bcdfghjkmnpqrstvwxz";
+    let mut random = rand::rng();
+    (0..6).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
+}

@@ -1,0 +1,2 @@
+select faa as airport, name, lat, lon, tzone
+from {{ source('production', 'airports') }}

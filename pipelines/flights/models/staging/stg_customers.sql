@@ -1,0 +1,2 @@
+select id as customer_id, country, signed_up
+from {{ source('production', 'customer') }}

@@ -1,0 +1,2 @@
+select tailnum, year as built, manufacturer, model, engines, seats
+from {{ source('production', 'planes') }}

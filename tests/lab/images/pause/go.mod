@@ -1,0 +1,3 @@
+module mimeo.dev/lab/pause
+
+go 1.26

@@ -1,0 +1,54 @@
+# shellcheck shell=bash
+# The Go programs of the lab, built from pinned modules and kept outside the
+# checkout under the hash of what they are made of.
+
+readonly KUBERNETES_VERSION=1.35.4
+readonly KUBERNETES_PARTS=(etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl)
+readonly STAMP=k8s.io/component-base/version
+# Without the stamp clients and kubelet see version v0.0.0.
+readonly KUBERNETES_FLAGS="-s -w -X $STAMP.gitVersion=v$KUBERNETES_VERSION -X $STAMP.gitMajor=1 -X $STAMP.gitMinor=35"
+
+# One binary: folder, name, linker flags, package, and how long it takes.
+binary_kubernetes() { binary kubernetes kube "$KUBERNETES_FLAGS" . "first build, usually 6-10 minutes"; }
+binary_dns() { binary dns coredns "-s -w" . "first build, usually 2-3 minutes"; }
+binary_kwok() { binary kwok kwok "-s -w" sigs.k8s.io/kwok/cmd/kwok "first build, usually 2-3 minutes"; }
+binary_pause() { binary images/pause pause "-s -w" . "first build, usually a few seconds"; }
+
+# Sets BINARY to the path of the program; builds it when it is not there yet.
+binary() {
+  local folder=$1 name=$2 flags=$3 package=$4 usual=$5 key
+  key=$(content_key "$flags $package $(uname -m)" "$LAB_DIR/$folder"/*.go "$LAB_DIR/$folder"/go.*)
+  BINARY="$CACHE/bin/$name-$key/$name"
+  [[ -x $BINARY ]] && return 0
+  long "$name binary" "$usual" build_binary "$LAB_DIR/$folder" "$flags" "$package" "$BINARY"
+}
+
+build_binary() {
+  local folder=$1 flags=$2 package=$3 target=$4 work
+  mkdir -p "$CACHE/bin"
+  work=$(mktemp -d "$CACHE/bin/.new.XXXXXX")
+  if ! (cd "$folder" && CGO_ENABLED=0 nice go build -buildvcs=false -trimpath -ldflags "$flags" -o "$work/${target##*/}" "$package"); then
+    rm -rf "$work"
+    return 1
+  fi
+  if [[ ${target##*/} == kube ]]; then
+    local part
+    for part in "${KUBERNETES_PARTS[@]}"; do ln -s kube "$work/$part"; done
+  fi
+  chmod 755 "$work"
+  # A directory is renamed over nothing only; who lost the race drops his.
+  mv -T "$work" "${target%/*}" 2>/dev/null || rm -rf "$work"
+  [[ -x $target ]]
+}
+
+# All programs, one after another: two builds at once would only fight for
+# the same cores. Sets KUBE_BIN, DNS_BIN, KWOK_BIN.
+binaries() {
+  binary_pause
+  binary_kubernetes
+  KUBE_BIN=${BINARY%/*}
+  binary_dns
+  DNS_BIN=${BINARY%/*}
+  binary_kwok
+  KWOK_BIN=${BINARY%/*}
+}
