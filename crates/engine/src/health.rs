@@ -32,6 +32,7 @@ pub(crate) struct Watcher<'a> {
     components: BTreeMap<Key, String>,
     /// uid and generation that the last write of this run returned: an older view does not count.
     expected: BTreeMap<Key, (String, i64)>,
+    written: BTreeMap<Key, Value>,
     shown: BTreeMap<Key, Health>,
     /// When each trouble was first seen: another trouble of the same object starts anew.
     since: BTreeMap<Key, (Trouble, Instant)>,
@@ -49,6 +50,7 @@ impl<'a> Watcher<'a> {
                 .map(|desired| (desired.object.key(), desired.component.clone()))
                 .collect(),
             expected: BTreeMap::new(),
+            written: BTreeMap::new(),
             shown: BTreeMap::new(),
             since: BTreeMap::new(),
             logged: BTreeMap::new(),
@@ -78,12 +80,13 @@ impl<'a> Watcher<'a> {
     pub(crate) fn expect(&mut self, key: Key, live: &Value) {
         let uid = plan::uid(live).unwrap_or_default().to_owned();
         let generation = live.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
-        self.expected.insert(key, (uid, generation));
+        self.expected.insert(key.clone(), (uid, generation));
+        self.written.insert(key, live.clone());
     }
 
-    /// The last view of an object.
+    /// The last view of an object; of one that is not watched, what its write returned.
     pub(crate) fn live(&self, key: &Key) -> Option<Value> {
-        self.views.get(key)
+        self.views.get(key).or_else(|| self.written.get(key).cloned())
     }
 
     /// Pods of a Job, newest first.

@@ -72,7 +72,8 @@ impl Repository {
     }
 
     fn find(&self, git: &Git, rev: &str) -> Result<Found> {
-        if git.is_empty().unwrap_or(false) {
+        // `is_empty` of libgit2 asks for the default name of the first branch as well.
+        if git.references().is_ok_and(|mut all| all.next().is_none()) {
             return Err(Error::NoCommits(self.label.clone()));
         }
         if rev == "HEAD" {

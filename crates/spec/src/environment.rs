@@ -281,7 +281,7 @@ fn check(body: &Body) -> Vec<Diagnostic> {
             found.push(at.spot.mark(error.diagnostic()).on(format!("spec.{path}")));
         }
     };
-    for (parameter, _) in &body.parameters {
+    for parameter in body.parameters.keys() {
         name(Identifier::new(&parameter.value).map(drop), parameter, "parameters");
     }
     for (component, instance) in &body.components {

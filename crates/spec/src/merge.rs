@@ -1,7 +1,8 @@
 //! How one spec extends another, and how values extend defaults: one rule for both.
 //!
 //! Mappings are merged key by key at any depth, everything else (lists too) is replaced, and `null` removes.
-//! Merging is associative as long as no `null` meets a mapping it does not remove at once.
+//! Merging is associative as long as there is no `null` and no key is a mapping in one place and something
+//! else in another.
 
 use crate::node::{Kind, Node};
 
@@ -77,16 +78,23 @@ mod tests {
         assert_eq!(merged(&base, &json!({"s": {"deep": true}}))["s"], json!({"deep": true}));
     }
 
+    /// Keys `a` to `c` lead to mappings, `x` to `z` to anything else.
     fn mapping() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            any::<bool>().prop_map(Value::from),
-            (0..9).prop_map(Value::from),
-            "[a-c]{0,2}".prop_map(Value::from)
-        ];
-        let tree = leaf.prop_recursive(3, 20, 4, |inner| {
-            prop::collection::btree_map("[abc]", inner, 0..4).prop_map(|map| json!(map))
-        });
-        prop::collection::btree_map("[abc]", tree, 0..4).prop_map(|map| json!(map))
+        let leaf = || {
+            let leaf = prop_oneof![
+                any::<bool>().prop_map(Value::from),
+                (0..9).prop_map(Value::from),
+                Just(json!([])),
+                Just(json!([{"k": 1}, 2])),
+            ];
+            prop::collection::btree_map("[x-z]", leaf, 0..3).prop_map(|map| json!(map))
+        };
+        leaf().prop_recursive(3, 20, 4, move |inner| {
+            (leaf(), prop::collection::btree_map("[a-c]", inner, 0..3)).prop_map(|(mut leaves, maps)| {
+                maps.into_iter().for_each(|(key, value)| leaves[key] = value);
+                leaves
+            })
+        })
     }
 
     proptest! {

@@ -284,8 +284,11 @@ fn fault(file: &str, text: &str, error: &Error) -> Box<Diagnostic> {
             Diagnostic::error("YML003", cause).help("remove one of the two")
         }
         Error::Budget { breach, .. } => budget(breach),
-        Error::AliasReplayLimitExceeded { .. }
-        | Error::AliasExpansionLimitExceeded { .. }
+        Error::AliasReplayLimitExceeded { max_total_replayed_events, .. } => {
+            let cause = format!("aliases expand to more than {max_total_replayed_events} values");
+            Diagnostic::error("YML001", cause).help("write the values out")
+        }
+        Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. }
         | Error::AliasReplayCounterOverflow { .. }
         | Error::UnknownAnchor { .. } => Diagnostic::error("YML001", message).help("write the value out"),

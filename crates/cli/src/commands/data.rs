@@ -70,8 +70,9 @@ async fn copy(request: &str) -> Outcome {
 }
 
 async fn gate(request: &str) -> Outcome {
-    let answer = data::gate(&parse(request)?, &secret("MIMEO_TARGET_PASSWORD")?).await?;
-    let message = json!({"value": answer.value, "passed": answer.passed}).to_string();
+    let request: data::GateRequest = parse(request)?;
+    let answer = data::gate(&request, &secret("MIMEO_TARGET_PASSWORD")?).await?;
+    let message = json!({"value": answer.value, "expect": request.expect, "passed": answer.passed}).to_string();
     Ok((message, if answer.passed { 0 } else { GATE_NOT_PASSED }))
 }
 

@@ -100,7 +100,7 @@ fn show(report: &up::Report, ui: &Ui) {
         let value = answer.get("value").and_then(serde_json::Value::as_str).unwrap_or_default();
         ui.say(&format!("{name}: passed ({value})"));
     }
-    ui.say(&views::plan::summary(&report.plan).replace(" to ", " done: to ").replace("done: to create", "created").replace("done: to change", "changed").replace("done: to make again", "made again").replace("done: to delete", "deleted"));
+    ui.say(&views::plan::done(&report.plan));
     if let Some(expires) = &report.expires_at {
         ui.say(&format!("stale after {expires}"));
     }

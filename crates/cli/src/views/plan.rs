@@ -28,19 +28,24 @@ pub fn text(plan: &Plan) -> String {
     lines.join("\n")
 }
 
-/// `2 to create, 1 to change`, or that nothing changes.
+/// What a plan would do: `2 to create, 1 to change`, or that nothing changes.
 pub fn summary(plan: &Plan) -> String {
-    let count = |action: Action| plan.steps().filter(|step| step.action == action).count();
-    let parts: Vec<String> = [
-        (count(Action::Create), "to create"),
-        (count(Action::Update), "to change"),
-        (count(Action::Recreate), "to make again"),
-        (count(Action::Delete), "to delete"),
-    ]
-    .into_iter()
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, what)| format!("{count} {what}"))
-    .collect();
+    counted(plan, ["to create", "to change", "to make again", "to delete"])
+}
+
+/// What a plan did.
+pub fn done(plan: &Plan) -> String {
+    counted(plan, ["created", "changed", "made again", "deleted"])
+}
+
+fn counted(plan: &Plan, words: [&str; 4]) -> String {
+    let parts: Vec<String> = [Action::Create, Action::Update, Action::Recreate, Action::Delete]
+        .into_iter()
+        .zip(words)
+        .map(|(action, word)| (plan.steps().filter(|step| step.action == action).count(), word))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
     let place = format!("{} at {}", plan.environment, plan.revision.get(..12).unwrap_or(&plan.revision));
     if parts.is_empty() { format!("{place}: nothing changes") } else { format!("{place}: {}", parts.join(", ")) }
 }
