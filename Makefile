@@ -8,11 +8,18 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 LAB := tests/lab/lab
 
-.PHONY: help lab-up lab-down lab-status lab-shell lab-kubeconfig lab-kubectl lab-test
+.PHONY: help demo build lab-up lab-down lab-status lab-shell lab-kubeconfig lab-kubectl lab-test
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | \
 		awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+demo: ## the main job, end to end, on a real cluster (CONTEXT=name uses yours instead of the lab)
+	@tests/demo/prepare
+	@tests/demo/run
+
+build: ## release build: target/release/mimeo
+	@cargo build --release --locked --package cli
 
 lab-up: ## start the lab, a real Kubernetes on this machine (first time: 10-15 minutes)
 	@$(LAB) up

@@ -15,7 +15,12 @@ struct Mistake {
 }
 
 fn mistake(what: &'static str, arguments: &[&str], code: i32, says: &[&'static str]) -> Mistake {
-    Mistake { what, arguments: arguments.iter().map(|text| (*text).to_owned()).collect(), code, says: says.to_vec() }
+    Mistake {
+        what,
+        arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
+        code,
+        says: says.to_vec(),
+    }
 }
 
 /// A branch whose tree holds the mistake.
@@ -33,21 +38,63 @@ fn mistakes_in_the_repository_are_named_with_their_place() -> Result<()> {
         repo.branch("feature/login")?;
         broken(&repo, "yaml", &spec_file, "  components:\n", "  components:\n   - ]\n")?;
         broken(&repo, "undefined", manifest, "params.text", "params.txet")?;
-        broken(&repo, "undefined-in-if", manifest, "data:\n  text", "data:\n  {% if parms.text %}{% endif %}\n  text")?;
+        broken(
+            &repo,
+            "undefined-in-if",
+            manifest,
+            "data:\n  text",
+            "data:\n  {% if parms.text %}{% endif %}\n  text",
+        )?;
         broken(&repo, "no-template", &spec_file, "template: notes", "template: nots")?;
         broken(&repo, "unknown-field", &spec_file, "  components:", "  komponents: {}\n  components:")?;
-        broken(&repo, "other-namespace", manifest, "  name: {{ name }}\n", "  name: {{ name }}\n  namespace: kube-system\n")?;
+        broken(
+            &repo,
+            "other-namespace",
+            manifest,
+            "  name: {{ name }}\n",
+            "  name: {{ name }}\n  namespace: kube-system\n",
+        )?;
         let long = "n".repeat(300);
         let mistakes = [
-            mistake("an unknown branch", &["--rev", "feature/logn"], 2, &["GIT001", "feature/logn", "feature/login"]),
-            mistake("an unknown commit", &["--rev", "0123456789abcdef0123456789abcdef01234567"], 2, &["GIT001"]),
+            mistake(
+                "an unknown branch",
+                &["--rev", "feature/logn"],
+                2,
+                &["GIT001", "feature/logn", "feature/login"],
+            ),
+            mistake(
+                "an unknown commit",
+                &["--rev", "0123456789abcdef0123456789abcdef01234567"],
+                2,
+                &["GIT001"],
+            ),
             mistake("a YAML error", &["--rev", "yaml"], 2, &[".yaml:7:"]),
-            mistake("an undefined variable", &["--rev", "undefined"], 2, &["notes.yaml:6:", "params.txet", "text"]),
-            mistake("an undefined name in if", &["--rev", "undefined-in-if"], 2, &["notes.yaml:6:", "parms", "params"]),
+            mistake(
+                "an undefined variable",
+                &["--rev", "undefined"],
+                2,
+                &["notes.yaml:6:", "params.txet", "text"],
+            ),
+            mistake(
+                "an undefined name in if",
+                &["--rev", "undefined-in-if"],
+                2,
+                &["notes.yaml:6:", "parms", "params"],
+            ),
             mistake("an unknown template", &["--rev", "no-template"], 2, &[".yaml:7:", "nots", "notes"]),
-            mistake("an unknown field", &["--rev", "unknown-field"], 2, &[".yaml:6:", "komponents", "components"]),
+            mistake(
+                "an unknown field",
+                &["--rev", "unknown-field"],
+                2,
+                &[".yaml:6:", "komponents", "components"],
+            ),
             mistake("another namespace", &["--rev", "other-namespace"], 2, &["notes.yaml:", "kube-system"]),
-            mistake("a name that is too long", &["--rev", "main", "--name", &long], 2, &["GIT020", "too long"]),
+            mistake(
+                "a name that is too long",
+                &["--rev", "main", "--name", &long],
+                2,
+                &["GIT020", "too long"],
+            ),
             mistake("an unknown parameter", &["--rev", "main", "--set", "dys=3"], 2, &["dys"]),
         ];
         for mistake in mistakes {
@@ -55,7 +102,10 @@ fn mistakes_in_the_repository_are_named_with_their_place() -> Result<()> {
         }
         let wrong = format!("{}x", case.spec());
         let outcome = case.mimeo(["up", &wrong, "--repo", &repo.arg(), "--rev", "main"]).run()?;
-        outcome.expect(2)?.says(["SPC008", wrong.as_str(), case.spec()]).context("a spec that does not exist")?;
+        outcome
+            .expect(2)?
+            .says(["SPC008", wrong.as_str(), case.spec()])
+            .context("a spec that does not exist")?;
         ensure!(case.environments()?.is_empty(), "nothing was made");
         Ok(())
     })
@@ -68,8 +118,14 @@ fn check(case: &Case<'_>, repo: &GitRepo, mistake: &Mistake) -> Result<()> {
     ensure!(outcome.stdout.is_empty(), "{}: errors go to stderr: {outcome}", mistake.what);
     let outcome = up.args(["-o", "json"]).run()?.expect(mistake.code).context(mistake.what)?;
     // Whatever is said besides stands on lines of its own.
-    let json = outcome.stderr.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()).find(|line| line.is_object());
-    let json = json.or_else(|| outcome.stderr.find('{').and_then(|start| serde_json::from_str(&outcome.stderr[start..]).ok()));
+    let json = outcome
+        .stderr
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .find(|line| line.is_object());
+    let json = json.or_else(|| {
+        outcome.stderr.find('{').and_then(|start| serde_json::from_str(&outcome.stderr[start..]).ok())
+    });
     let json = json.with_context(|| format!("{}: no JSON error in {outcome}", mistake.what))?;
     for field in ["code", "file", "line", "column", "object", "cause", "help"] {
         ensure!(json.get(field).is_some(), "{}: the JSON error has no {field}: {json}", mistake.what);
@@ -77,7 +133,11 @@ fn check(case: &Case<'_>, repo: &GitRepo, mistake: &Mistake) -> Result<()> {
     let code = json["code"].as_str().unwrap_or_default();
     let digits = code.trim_start_matches(|c: char| c.is_ascii_uppercase());
     ensure!(digits.len() == 3 && (2..=4).contains(&(code.len() - 3)), "{}: {code} is no code", mistake.what);
-    ensure!(json["help"].as_str().is_some_and(|help| !help.is_empty()), "{}: it says what to do: {json}", mistake.what);
+    ensure!(
+        json["help"].as_str().is_some_and(|help| !help.is_empty()),
+        "{}: it says what to do: {json}",
+        mistake.what
+    );
     Ok(())
 }
 
@@ -86,15 +146,25 @@ fn repositories_that_cannot_be_used_say_why() -> Result<()> {
     on_lab(|case| {
         let empty = GitRepo::new()?;
         let up = |repo: &GitRepo| case.mimeo(["up", case.spec(), "--repo", &repo.arg()]);
-        up(&empty).run()?.expect(2)?.says(["GIT017", "no commits"]).context("a repository without commits")?;
+        up(&empty)
+            .run()?
+            .expect(2)?
+            .says(["GIT017", "no commits"])
+            .context("a repository without commits")?;
 
         let repo = case.repo("config")?;
         let commit = repo.git(&["rev-parse", "HEAD"])?.trim().to_owned();
         repo.checkout(&commit)?;
         up(&repo).run()?.expect(2)?.says(["GIT003", "--name"]).context("a detached HEAD")?;
-        up(&repo).args(["--rev", &commit]).run()?.expect(2)?.says(["GIT003", "--name"]).context("a bare commit")?;
-        let named = case.mimeo(["render", case.spec(), "--repo", &repo.arg(), "--rev", &commit, "--name", "by-hand"]);
-        let _ = named.succeed()?.says(["notes-where", "by-hand"])?;
+        up(&repo)
+            .args(["--rev", &commit])
+            .run()?
+            .expect(2)?
+            .says(["GIT003", "--name"])
+            .context("a bare commit")?;
+        let named =
+            case.mimeo(["render", case.spec(), "--repo", &repo.arg(), "--rev", &commit, "--name", "by-hand"]);
+        named.succeed()?.says(["notes-where", "by-hand"])?;
 
         let nowhere = case.mimeo(["up", case.spec(), "--repo", "/nonexistent/place"]).run()?;
         nowhere.expect(2)?.says(["GIT016", "/nonexistent/place"]).context("no repository")?;
@@ -105,7 +175,8 @@ fn repositories_that_cannot_be_used_say_why() -> Result<()> {
         let (url, shallow) = (format!("file://{}", repo.arg()), home.path().join("shallow"));
         repo.git(&["clone", "--quiet", "--depth=1", &url, &shallow.display().to_string()])?;
         let shallow = shallow.display().to_string();
-        let first = case.mimeo(["up", case.spec(), "--repo", &shallow, "--rev", &commit, "--name", "old"]).run()?;
+        let first =
+            case.mimeo(["up", case.spec(), "--repo", &shallow, "--rev", &commit, "--name", "old"]).run()?;
         first.expect(2)?.says(["GIT001", "shallow"]).context("a shallow clone without the commit")?;
         let unknown = case.mimeo(["render", case.spec(), "--repo", &shallow]).run()?;
         unknown.expect(2)?.says(["GIT018", "--repository"]).context("a shallow clone without identity")?;
@@ -139,11 +210,14 @@ fn clusters_that_cannot_be_used_say_why() -> Result<()> {
         let stranger = case.cluster.stranger("default", case.spec(), case.home())?;
         let refused = up.clone().kubeconfig(&stranger.kubeconfig).run()?.expect(4)?;
         let outcome = refused.says(["CLU004", "leases", "mimeo-system", "get", "mimeo install --grant"]);
-        let removed = case.cluster.api.delete(&format!("/api/v1/namespaces/default/serviceaccounts/{}", case.spec()))?;
+        let removed = case
+            .cluster
+            .api
+            .delete(&format!("/api/v1/namespaces/default/serviceaccounts/{}", case.spec()))?;
         ensure!(removed.is_ok(), "the stranger goes again");
-        let _ = outcome.context("an account without rights")?;
+        outcome.context("an account without rights")?;
         let list = case.mimeo(["list"]).kubeconfig(&stranger.kubeconfig).run()?;
-        let _ = list.expect(4)?;
+        list.expect(4)?;
         ensure!(case.environments()?.is_empty(), "nothing was made");
         Ok(())
     })
@@ -159,11 +233,20 @@ fn an_object_the_server_rejects_is_named_with_component_file_and_field() -> Resu
         )?
         .commit("A type that no Service has")?;
         let outcome = case.mimeo(case.on("up", &repo, "main")).run()?.expect(7)?;
-        let _ = outcome.says(["notes", "Service", "templates/notes/manifests/web.yaml", "spec.type", "LoadBalancr"])?;
+        outcome.says([
+            "notes",
+            "Service",
+            "templates/notes/manifests/web.yaml",
+            "spec.type",
+            "LoadBalancr",
+        ])?;
         let environment = case.environment()?;
         let status = case.mimeo(["list", "-o", "json"]).succeed()?.json()?;
         let items = status["items"].as_array().cloned().unwrap_or_default();
-        let state = items.iter().find(|item| item["name"] == environment.name.as_str()).map(|item| item["state"].clone());
+        let state = items
+            .iter()
+            .find(|item| item["name"] == environment.name.as_str())
+            .map(|item| item["state"].clone());
         ensure!(state == Some("Failed".into()), "the record says Failed: {state:?}");
         repo.edit("templates/notes/manifests/web.yaml", "LoadBalancr", "ClusterIP")?.edit(
             "templates/notes/manifests/web.yaml",
@@ -171,8 +254,8 @@ fn an_object_the_server_rejects_is_named_with_component_file_and_field() -> Resu
             "clusterIP: None\n  ports:",
         )?;
         repo.commit("Corrected")?;
-        let _ = case.mimeo(case.on("up", &repo, "main")).args(["--no-wait"]).succeed()?;
-        let _ = case.mimeo(["down", &environment.name, "--yes"]).succeed()?;
+        case.mimeo(case.on("up", &repo, "main")).args(["--no-wait"]).succeed()?;
+        case.mimeo(["down", &environment.name, "--yes"]).succeed()?;
         case.is_gone(&environment)
     })
 }

@@ -14,16 +14,23 @@ fn any_branch_name_gives_an_environment() -> Result<()> {
             repo.branch(branch)?;
             let up = case.mimeo(case.on("up", &repo, branch)).args(["-o", "json"]).succeed()?;
             let name = up.json()?["name"].as_str().unwrap_or_default().to_owned();
-            ensure!(name.len() <= 50 && name.starts_with(&format!("{}-", case.spec())), "{branch} gives {name}");
+            ensure!(
+                name.len() <= 50 && name.starts_with(&format!("{}-", case.spec())),
+                "{branch} gives {name}"
+            );
             let environments = case.environments()?;
             let Some(environment) = environments.iter().find(|one| one.name == name) else {
                 anyhow::bail!("{name} is not among {environments:?}");
             };
-            let made = case.cluster.api.get(&format!("{}/notes-where", environment.core("configmaps")))?.unwrap_or_default();
+            let made = case
+                .cluster
+                .api
+                .get(&format!("{}/notes-where", environment.core("configmaps")))?
+                .unwrap_or_default();
             ensure!(made["data"]["branch"] == branch, "the template sees the whole name: {made}");
         }
         for environment in case.environments()? {
-            let _ = case.mimeo(["down", &environment.name, "--yes"]).succeed()?;
+            case.mimeo(["down", &environment.name, "--yes"]).succeed()?;
             case.is_gone(&environment)?;
         }
         Ok(())

@@ -46,9 +46,10 @@ fn a_dirty_work_tree_is_ignored_and_mentioned() -> Result<()> {
         let outcome = case.mimeo(case.on("up", &repo, "main")).succeed()?;
         ensure!(outcome.stderr.contains("ignored"), "the dirty work tree is mentioned: {outcome}");
         let environment = case.environment()?;
-        let notes = case.cluster.api.get(&format!("{}/notes", environment.core("configmaps")))?.unwrap_or_default();
+        let notes =
+            case.cluster.api.get(&format!("{}/notes", environment.core("configmaps")))?.unwrap_or_default();
         ensure!(notes["data"]["text"] == "nothing", "the commit decides: {notes}");
-        let _ = case.mimeo(["down", &environment.name, "--yes"]).succeed()?;
+        case.mimeo(["down", &environment.name, "--yes"]).succeed()?;
         case.is_gone(&environment)
     })
 }

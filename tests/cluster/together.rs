@@ -15,14 +15,21 @@ fn two_ups_at_once_make_everything_once() -> Result<()> {
         let up = case.mimeo(case.on("up", &repo, "main"));
         let (one, two) = (up.start()?, up.start()?);
         let outcomes = [one.wait()?, two.wait()?];
-        ensure!(outcomes.iter().any(|outcome| outcome.code == Some(0)), "one of them gets there: {outcomes:?}");
-        ensure!(outcomes.iter().all(|outcome| matches!(outcome.code, Some(0 | 3))), "the other waits or is refused: {outcomes:?}");
+        ensure!(
+            outcomes.iter().any(|outcome| outcome.code == Some(0)),
+            "one of them gets there: {outcomes:?}"
+        );
+        ensure!(
+            outcomes.iter().all(|outcome| matches!(outcome.code, Some(0 | 3))),
+            "the other waits or is refused: {outcomes:?}"
+        );
         let environment = case.environment()?;
         let calls = case.cluster.audit.since(&mark, &case.cluster.api)?;
-        let counts = testkit::state::existence(&calls, &case.account.username(), &environment.name, &environment.id);
+        let counts =
+            testkit::state::existence(&calls, &case.account.username(), &environment.name, &environment.id);
         ensure!(counts.values().all(|count| *count == 1) && counts.len() > 8, "everything once: {counts:?}");
-        let _ = case.mimeo(case.on("diff", &repo, "main")).run()?.expect(0)?;
-        let _ = case.mimeo(["down", &environment.name, "--yes"]).succeed()?;
+        case.mimeo(case.on("diff", &repo, "main")).run()?.expect(0)?;
+        case.mimeo(["down", &environment.name, "--yes"]).succeed()?;
         case.is_gone(&environment)
     })
 }
@@ -32,7 +39,7 @@ fn up_while_down_waits_or_is_refused() -> Result<()> {
     on_lab(|case| {
         let repo = case.repo("small")?;
         let up = case.mimeo(case.on("up", &repo, "main"));
-        let _ = up.succeed()?;
+        up.succeed()?;
         let environment = case.environment()?;
         let down = case.mimeo(["down", &environment.name, "--yes"]).start()?;
         thread::sleep(Duration::from_millis(300));
@@ -41,8 +48,8 @@ fn up_while_down_waits_or_is_refused() -> Result<()> {
         ensure!(matches!(up_meanwhile.code, Some(0 | 3)), "{up_meanwhile}\nwhile\n{down}");
         if up_meanwhile.code == Some(0) {
             // It has waited: everything is there, in a namespace of its own life.
-            let _ = case.mimeo(case.on("diff", &repo, "main")).run()?.expect(0)?;
-            let _ = case.mimeo(["down", &environment.name, "--yes"]).succeed()?;
+            case.mimeo(case.on("diff", &repo, "main")).run()?.expect(0)?;
+            case.mimeo(["down", &environment.name, "--yes"]).succeed()?;
             let left = testkit::state::leftovers(&case.cluster.api, &environment.name, &environment.id)?;
             ensure!(left.is_empty(), "left: {left:?}");
             return Ok(());
@@ -68,7 +75,8 @@ fn a_killed_up_is_finished_by_the_next_and_leaves_nothing() -> Result<()> {
                 })
                 .into_iter()
                 .collect();
-            runs.into_iter().try_for_each(|run| run.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a run panicked"))))
+            runs.into_iter()
+                .try_for_each(|run| run.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a run panicked"))))
         })
     })
 }
@@ -98,18 +106,22 @@ fn down(case: &Case<'_>, name: &str) -> Result<Outcome> {
 fn a_killed_down_is_finished_by_the_next() -> Result<()> {
     on_lab(|case| {
         let repo = case.repo("small")?;
-        let _ = case.mimeo(case.on("up", &repo, "main")).succeed()?;
+        case.mimeo(case.on("up", &repo, "main")).succeed()?;
         let environment = case.environment()?;
         let mark = case.cluster.audit.mark()?;
         let running = case.mimeo(["down", &environment.name, "--yes"]).start()?;
         thread::sleep(Duration::from_millis(400));
         let killed = running.kill()?;
         let refused = case.mimeo(case.on("up", &repo, "main")).run()?;
-        ensure!(refused.code == Some(3) || killed.code == Some(0), "an environment that is going is not brought up: {refused}");
+        ensure!(
+            refused.code == Some(3) || killed.code == Some(0),
+            "an environment that is going is not brought up: {refused}"
+        );
         down(case, &environment.name)?.expect(0)?;
         case.is_gone(&environment)?;
         let calls = case.cluster.audit.since(&mark, &case.cluster.api)?;
-        let counts: BTreeMap<_, _> = testkit::state::existence(&calls, &case.account.username(), &environment.name, &environment.id);
+        let counts: BTreeMap<_, _> =
+            testkit::state::existence(&calls, &case.account.username(), &environment.name, &environment.id);
         ensure!(counts.values().all(|count| *count == 1), "nothing is deleted twice: {counts:?}");
         Ok(())
     })

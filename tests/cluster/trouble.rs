@@ -16,14 +16,14 @@ fn trouble(set: &str, says: &[&str]) -> Result<()> {
         for text in says {
             running.wait_for(text, Duration::from_secs(10))?;
         }
-        let _ = running.kill()?;
+        running.kill()?;
         let outcome = up.args(["--fail-fast"]).run()?.expect(7)?.says(says.iter().copied())?;
         ensure!(outcome.took < Duration::from_secs(20), "failed within 20 s: {outcome}");
         ensure!(outcome.all().contains("worker"), "it names the component: {outcome}");
         let status = case.mimeo(["status", case.spec(), "--repo", &repo.arg(), "--rev", "main"]).run()?;
         ensure!(status.all().contains(says[0]), "status tells the same: {status}");
         let environment = case.environment()?;
-        let _ = case.mimeo(["down", &environment.name, "--yes"]).succeed()?;
+        case.mimeo(["down", &environment.name, "--yes"]).succeed()?;
         case.is_gone(&environment)
     })
 }

@@ -14,21 +14,21 @@ fn up_without_an_installation_says_what_to_do() -> Result<()> {
         let mimeo = || Mimeo::new(program(), home.path()).kubeconfig(cluster.kubeconfig());
         for command in ["up", "diff"] {
             let outcome = mimeo().args([command, "qa", "--repo", &repo.arg(), "--rev", "main"]).run()?;
-            let _ = outcome.expect(4)?.says(["not installed", "mimeo install"])?;
+            outcome.expect(4)?.says(["not installed", "mimeo install"])?;
         }
-        let _ = mimeo().args(["list"]).run()?.expect(4)?.says(["mimeo install"])?;
+        mimeo().args(["list"]).run()?.expect(4)?.says(["mimeo install"])?;
         let namespaces = cluster.api.list("/api/v1/namespaces")?;
         ensure!(namespaces.len() == 4, "nothing was made: {namespaces:?}");
 
         // Installed twice, it is installed once; then it works, and goes again without a trace.
         cluster.install()?;
-        let _ = mimeo().args(["install"]).succeed()?;
+        mimeo().args(["install"]).succeed()?;
         let up = mimeo().args(["up", "qa", "--repo", &repo.arg(), "--rev", "main"]).succeed()?;
         let refused = mimeo().args(["uninstall", "--yes"]).run()?;
         ensure!(refused.code == Some(3), "not while environments live: {refused}");
         ensure!(up.took.as_secs() < 30, "{up}");
-        let _ = mimeo().args(["down", "qa", "--repo", &repo.arg(), "--rev", "main", "--yes"]).succeed()?;
-        let _ = mimeo().args(["uninstall", "--yes"]).succeed()?;
+        mimeo().args(["down", "qa", "--repo", &repo.arg(), "--rev", "main", "--yes"]).succeed()?;
+        mimeo().args(["uninstall", "--yes"]).succeed()?;
         let kinds = cluster.api.list("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")?;
         let left: Vec<_> = kinds.iter().filter(|kind| kind["spec"]["group"] == "mimeo.dev").collect();
         ensure!(left.is_empty(), "kinds are left: {left:?}");

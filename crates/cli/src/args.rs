@@ -11,7 +11,12 @@ use crate::commands;
 /// An environment is one spec (environments/NAME.yaml) at one branch in one cluster. mimeo reads the
 /// spec and its templates from the commit, never from the work tree.
 #[derive(Debug, Parser)]
-#[command(name = "mimeo", version, propagate_version = true, max_term_width = 100, after_help = "\
+#[command(
+    name = "mimeo",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_help = "\
 Examples:
   mimeo check                       check every spec of the repository at the current branch
   mimeo up qa                       bring up environment spec qa at the current branch
@@ -20,7 +25,8 @@ Examples:
   mimeo down qa --rev feature/x     take it down and prove that nothing is left
 
 Exit codes: 0 done, 1 differences or a gate not passed, 2 usage or spec error, 3 refused by a guard,
-4 cluster error, 5 data error, 6 timed out with the state kept, 7 a component failed.")]
+4 cluster error, 5 data error, 6 timed out with the state kept, 7 a component failed."
+)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -35,7 +41,13 @@ pub struct Global {
     #[arg(long, global = true, value_name = "NAME", help_heading = "Global options")]
     pub context: Option<String>,
     /// Namespace of the records
-    #[arg(long, global = true, default_value = "mimeo-system", value_name = "NAMESPACE", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        default_value = "mimeo-system",
+        value_name = "NAMESPACE",
+        help_heading = "Global options"
+    )]
     pub record_namespace: String,
     /// Only results and errors
     #[arg(short, long, global = true, help_heading = "Global options")]

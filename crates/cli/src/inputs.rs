@@ -75,7 +75,8 @@ pub async fn rendered(ui: &Ui, inputs: &Inputs, spec: &str) -> Result<Rendered, 
         ui.say("note: the work tree has changes that are not committed; they are ignored");
     }
     let files = Arc::clone(&commit.files);
-    let (rendered, warnings) = blocking(move || render::render(&request, &files).map_err(Error::Found)).await?;
+    let (rendered, warnings) =
+        blocking(move || render::render(&request, &files).map_err(Error::Found)).await?;
     ui.warn(&warnings);
     Ok(rendered)
 }
@@ -102,7 +103,9 @@ fn cache_dir() -> PathBuf {
 fn read_yaml(path: &PathBuf) -> Result<serde_json::Value, Error> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
-        Diagnostic::error("ARG001", format!("cannot read the file: {error}")).on(shown.clone()).help("Check the path")
+        Diagnostic::error("ARG001", format!("cannot read the file: {error}"))
+            .on(shown.clone())
+            .help("Check the path")
     })?;
     let node = spec::yaml::parse(&shown, &text).map_err(|diagnostic| Error::from(*diagnostic))?;
     Ok(node.to_value())

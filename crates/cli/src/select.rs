@@ -6,8 +6,24 @@ use spec::{Diagnostic, EnvironmentIdentity};
 
 use crate::{args::Source, inputs};
 
+/// The receipt of an environment that was taken down already: `down` twice is no error.
+pub async fn receipt(session: &Session, wanted: &str, source: &Source) -> Option<cluster::Receipt> {
+    let identity = inputs::commit(source)
+        .await
+        .map(|commit| EnvironmentIdentity::new(&commit.repository, &commit.resolved.ref_name, wanted).name);
+    let names = [Some(wanted.to_owned()), identity.ok()];
+    let receipts = session.records.receipts().await.ok()?;
+    receipts.into_iter().rfind(|receipt| {
+        names.iter().flatten().any(|name| *name == receipt.spec.environment) || receipt.spec.id == wanted
+    })
+}
+
 /// Finds the one environment that is meant, or says why it cannot be told.
-pub async fn environment(session: &Session, wanted: &str, source: &Source) -> Result<EnvironmentRecord, Error> {
+pub async fn environment(
+    session: &Session,
+    wanted: &str,
+    source: &Source,
+) -> Result<EnvironmentRecord, Error> {
     let records = session.records.list().await?;
     let name = |record: &EnvironmentRecord| record.metadata.name.clone().unwrap_or_default();
     if let Some(record) = records.iter().find(|record| name(record) == wanted || record.spec.id == wanted) {
@@ -25,8 +41,11 @@ pub async fn environment(session: &Session, wanted: &str, source: &Source) -> Re
         // Not in a repository: only a name or an id can be meant.
         Err(_) => {}
     }
-    let same_spec: Vec<String> =
-        records.iter().filter(|record| record.spec.spec == wanted).map(|record| format!("{} ({})", name(record), record.spec.r#ref)).collect();
+    let same_spec: Vec<String> = records
+        .iter()
+        .filter(|record| record.spec.spec == wanted)
+        .map(|record| format!("{} ({})", name(record), record.spec.r#ref))
+        .collect();
     let mut diagnostic = Diagnostic::error("ENV014", "there is no such environment").on(wanted.to_owned());
     diagnostic.help = Some(match (same_spec.is_empty(), records.is_empty()) {
         (false, _) => format!("Name one of those that are up from this spec: {}", same_spec.join(", ")),

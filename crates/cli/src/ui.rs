@@ -119,10 +119,14 @@ impl Ui {
                     _ => BAD,
                 };
                 let cause = if cause.is_empty() { String::new() } else { format!(": {cause}") };
-                format!("{DIM}{elapsed:>4}s{DIM:#}  {style}{state}{style:#} {component}: {}{cause}", object.short())
+                format!(
+                    "{DIM}{elapsed:>4}s{DIM:#}  {style}{state}{style:#} {component}: {}{cause}",
+                    object.short()
+                )
             }
             Event::Logs { from, lines } => {
-                let lines: Vec<String> = lines.iter().map(|line| format!("       | {}", views::plain(line))).collect();
+                let lines: Vec<String> =
+                    lines.iter().map(|line| format!("       | {}", views::plain(line))).collect();
                 format!("       last log lines of {from}:\n{}", lines.join("\n"))
             }
             Event::Note(text) => format!("{WARN}note{WARN:#}: {text}"),

@@ -62,7 +62,10 @@ async fn configuration(context: Option<&str>) -> Result<(Config, Option<String>)
             if let Some(wanted) = &name
                 && !known.contains(&wanted.as_str())
             {
-                return Err(failed(format!("context {wanted:?} does not exist; there is {}", known.join(", "))));
+                return Err(failed(format!(
+                    "context {wanted:?} does not exist; there is {}",
+                    known.join(", ")
+                )));
             }
             let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
                 .await

@@ -103,35 +103,67 @@ impl Error {
 
     fn advice(&self) -> (&'static str, Category, &'static str) {
         match self {
-            Self::Config { .. } => {
-                ("CLU001", Category::Cluster, "Set KUBECONFIG or pass --context; `kubectl config get-contexts` lists what there is")
+            Self::Config { .. } => (
+                "CLU001",
+                Category::Cluster,
+                "Set KUBECONFIG or pass --context; `kubectl config get-contexts` lists what there is",
+            ),
+            Self::Unreachable { .. } => (
+                "CLU002",
+                Category::Cluster,
+                "Check that the cluster runs and that `kubectl version` answers with the same context",
+            ),
+            Self::Api { code: 401, .. } => (
+                "CLU003",
+                Category::Cluster,
+                "The token or certificate is not accepted (expired?): log in again",
+            ),
+            Self::Api { code: 403, .. } => (
+                "CLU004",
+                Category::Cluster,
+                "Ask an admin for this right; `mimeo install --grant user:NAME` gives everything mimeo needs",
+            ),
+            Self::Api { code: 422 | 400, .. } => (
+                "CLU005",
+                Category::Component,
+                "Correct the manifest in the template that renders this object",
+            ),
+            Self::Api { code: 409, .. } => (
+                "OBJ017",
+                Category::Refused,
+                "Remove the field from the template, or from the other manager; mimeo never takes a field by force",
+            ),
+            Self::Api { .. } => (
+                "CLU006",
+                Category::Cluster,
+                "Run the command again; what was done is recorded and is not repeated",
+            ),
+            Self::UnknownKind { .. } => (
+                "OBJ002",
+                Category::Usage,
+                "Install the CustomResourceDefinition first, or correct apiVersion and kind",
+            ),
+            Self::Answer { .. } => {
+                ("CLU007", Category::Cluster, "Check what stands between this machine and the API server")
             }
-            Self::Unreachable { .. } => {
-                ("CLU002", Category::Cluster, "Check that the cluster runs and that `kubectl version` answers with the same context")
+            Self::NotInstalled => {
+                ("CLU008", Category::Cluster, "An admin runs `mimeo install` once per cluster")
             }
-            Self::Api { code: 401, .. } => {
-                ("CLU003", Category::Cluster, "The token or certificate is not accepted (expired?): log in again")
-            }
-            Self::Api { code: 403, .. } => {
-                ("CLU004", Category::Cluster, "Ask an admin for this right; `mimeo install --grant user:NAME` gives everything mimeo needs")
-            }
-            Self::Api { code: 422 | 400, .. } => {
-                ("CLU005", Category::Component, "Correct the manifest in the template that renders this object")
-            }
-            Self::Api { code: 409, .. } => {
-                ("OBJ017", Category::Refused, "Remove the field from the template, or from the other manager; mimeo never takes a field by force")
-            }
-            Self::Api { .. } => ("CLU006", Category::Cluster, "Run the command again; what was done is recorded and is not repeated"),
-            Self::UnknownKind { .. } => {
-                ("OBJ002", Category::Usage, "Install the CustomResourceDefinition first, or correct apiVersion and kind")
-            }
-            Self::Answer { .. } => ("CLU007", Category::Cluster, "Check what stands between this machine and the API server"),
-            Self::NotInstalled => ("CLU008", Category::Cluster, "An admin runs `mimeo install` once per cluster"),
-            Self::Busy { .. } => ("ENV011", Category::Refused, "Wait for the other run, or stop it; a dead one is taken over after 15 s"),
-            Self::Fenced { .. } => ("ENV012", Category::Refused, "Nothing to do if the newer run is the one you want; else run the command again"),
-            Self::Inventory { .. } => {
-                ("ENV013", Category::Refused, "Nothing was changed. Restore the Inventory objects in mimeo-system from a backup, or remove what is left by hand")
-            }
+            Self::Busy { .. } => (
+                "ENV011",
+                Category::Refused,
+                "Wait for the other run, or stop it; a dead one is taken over after 15 s",
+            ),
+            Self::Fenced { .. } => (
+                "ENV012",
+                Category::Refused,
+                "Nothing to do if the newer run is the one you want; else run the command again",
+            ),
+            Self::Inventory { .. } => (
+                "ENV013",
+                Category::Refused,
+                "Nothing was changed. Restore the Inventory objects in mimeo-system from a backup, or remove what is left by hand",
+            ),
         }
     }
 }

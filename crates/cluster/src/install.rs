@@ -90,10 +90,7 @@ impl Subject {
 /// Everything `mimeo install` applies, in order. `image` is the image of data and gate Jobs.
 #[must_use]
 pub fn manifests(image: Option<&str>, grants: &[Subject]) -> Vec<Value> {
-    let mut all = vec![
-        namespace(SYSTEM_NAMESPACE, "restricted"),
-        namespace(DATA_NAMESPACE, "restricted"),
-    ];
+    let mut all = vec![namespace(SYSTEM_NAMESPACE, "restricted"), namespace(DATA_NAMESPACE, "restricted")];
     all.extend(definitions());
     all.extend(roles());
     all.extend(policies(image));
@@ -190,14 +187,36 @@ fn environment_rules() -> Value {
         rule(
             "",
             &[
-                "configmaps", "secrets", "services", "serviceaccounts", "persistentvolumeclaims", "pods",
-                "pods/exec", "pods/portforward", "pods/attach", "events", "limitranges", "resourcequotas",
-                "replicationcontrollers", "serviceaccounts/token",
+                "configmaps",
+                "secrets",
+                "services",
+                "serviceaccounts",
+                "persistentvolumeclaims",
+                "pods",
+                "pods/exec",
+                "pods/portforward",
+                "pods/attach",
+                "events",
+                "limitranges",
+                "resourcequotas",
+                "replicationcontrollers",
+                "serviceaccounts/token",
             ],
             &ALL_VERBS
         ),
         rule("", &["pods/log", "endpoints"], &["get", "list", "watch"]),
-        rule("apps", &["deployments", "statefulsets", "daemonsets", "replicasets", "deployments/scale", "statefulsets/scale"], &ALL_VERBS),
+        rule(
+            "apps",
+            &[
+                "deployments",
+                "statefulsets",
+                "daemonsets",
+                "replicasets",
+                "deployments/scale",
+                "statefulsets/scale"
+            ],
+            &ALL_VERBS
+        ),
         rule("batch", &["jobs", "cronjobs"], &ALL_VERBS),
         rule("networking.k8s.io", &["ingresses", "networkpolicies"], &ALL_VERBS),
         rule("policy", &["poddisruptionbudgets"], &ALL_VERBS),
@@ -239,7 +258,8 @@ fn policy(name: &str, rule: &Value, data_only: bool, validations: &Value) -> [Va
     let api_version = "admissionregistration.k8s.io/v1";
     let mut constraints = json!({"resourceRules": [rule]});
     if data_only {
-        constraints["namespaceSelector"] = json!({"matchLabels": {"kubernetes.io/metadata.name": DATA_NAMESPACE}});
+        constraints["namespaceSelector"] =
+            json!({"matchLabels": {"kubernetes.io/metadata.name": DATA_NAMESPACE}});
     }
     [
         json!({
@@ -262,10 +282,9 @@ fn policy(name: &str, rule: &Value, data_only: bool, validations: &Value) -> [Va
 
 fn policies(image: Option<&str>) -> Vec<Value> {
     let label = plan::ENVIRONMENT_LABEL;
-    let operations = |group: &str, resource: &str, operations: &[&str]| {
-        json!({"apiGroups": [group], "apiVersions": ["*"], "operations": operations, "resources": [resource]})
-    };
-    let labelled = |object: &str| format!("has({object}.metadata.labels) && '{label}' in {object}.metadata.labels");
+    let operations = |group: &str, resource: &str, operations: &[&str]| json!({"apiGroups": [group], "apiVersions": ["*"], "operations": operations, "resources": [resource]});
+    let labelled =
+        |object: &str| format!("has({object}.metadata.labels) && '{label}' in {object}.metadata.labels");
     let check = |expression: String, message: &str| json!({"expression": expression, "message": message});
     let job_checks = json!([
         check(

@@ -108,9 +108,11 @@ impl Lease {
     /// # Errors
     /// [`Error::Fenced`] when the lease was lost, or not renewed in time.
     pub fn check(&self) -> Result<()> {
-        let since = self.shared.started.elapsed().saturating_sub(Duration::from_millis(
-            self.shared.renewed_after.load(Ordering::Relaxed),
-        ));
+        let since = self
+            .shared
+            .started
+            .elapsed()
+            .saturating_sub(Duration::from_millis(self.shared.renewed_after.load(Ordering::Relaxed)));
         if self.shared.lost.load(Ordering::Relaxed) || since > RENEW_DEADLINE {
             return Err(Error::Fenced { environment: self.environment.clone() });
         }
@@ -124,8 +126,13 @@ impl Lease {
     pub async fn verify(&self) -> Result<()> {
         self.check()?;
         let live = self.cluster.get(&resource(), &self.object).await?;
-        let epoch = live.as_ref().and_then(|lease| lease.pointer("/spec/leaseTransitions")).and_then(Value::as_i64);
-        if epoch == Some(self.epoch) { Ok(()) } else { Err(Error::Fenced { environment: self.environment.clone() }) }
+        let epoch =
+            live.as_ref().and_then(|lease| lease.pointer("/spec/leaseTransitions")).and_then(Value::as_i64);
+        if epoch == Some(self.epoch) {
+            Ok(())
+        } else {
+            Err(Error::Fenced { environment: self.environment.clone() })
+        }
     }
 
     /// Gives the lease back, so that the next run need not wait.
@@ -164,18 +171,22 @@ async fn renew(cluster: Cluster, object: ObjectRef, epoch: i64, shared: Arc<Shar
         let outcome = async {
             let live = cluster.get(&resource(), &object).await?;
             let current = live.as_ref().and_then(|lease| lease.pointer("/spec/leaseTransitions"));
-            let Some(version) = live.as_ref().and_then(|lease| text(lease, &["metadata", "resourceVersion"])) else {
+            let Some(version) = live.as_ref().and_then(|lease| text(lease, &["metadata", "resourceVersion"]))
+            else {
                 return Ok(false);
             };
             if current.and_then(Value::as_i64) != Some(epoch) {
                 return Ok(false);
             }
-            let patch = json!({"metadata": {"resourceVersion": version}, "spec": {"renewTime": now_micros()}});
+            let patch =
+                json!({"metadata": {"resourceVersion": version}, "spec": {"renewTime": now_micros()}});
             merge(&cluster, &object, &patch).await.map(|_| true)
         };
         match outcome.await {
             Ok(true) => {
-                shared.renewed_after.store(u64::try_from(began.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+                shared
+                    .renewed_after
+                    .store(u64::try_from(began.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
                 pause = RENEW_EVERY;
             }
             Ok(false) => {
@@ -192,7 +203,11 @@ async fn renew(cluster: Cluster, object: ObjectRef, epoch: i64, shared: Arc<Shar
 }
 
 async fn take(cluster: &Cluster, object: &ObjectRef, current: Option<&Value>, me: &Holder) -> Result<i64> {
-    let epoch = current.and_then(|lease| lease.pointer("/spec/leaseTransitions")).and_then(Value::as_i64).unwrap_or(0) + 1;
+    let epoch = current
+        .and_then(|lease| lease.pointer("/spec/leaseTransitions"))
+        .and_then(Value::as_i64)
+        .unwrap_or(0)
+        + 1;
     let now = now_micros();
     let spec = json!({
         "holderIdentity": me.to_string(),
@@ -285,7 +300,8 @@ impl Holder {
 
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('/').map(str::to_owned);
-        let holder = Self { host: parts.next()?, boot: parts.next()?, pid: parts.next()?, started: parts.next()? };
+        let holder =
+            Self { host: parts.next()?, boot: parts.next()?, pid: parts.next()?, started: parts.next()? };
         parts.next().is_none().then_some(holder)
     }
 
@@ -336,7 +352,9 @@ mod tests {
         let me = Holder::parse(&Holder::this_process().to_string()).unwrap();
         assert!(!me.is_dead());
         assert!(Holder { started: "1".into(), ..Holder::this_process() }.is_dead());
-        assert!(!Holder { host: "elsewhere".into(), started: "1".into(), ..Holder::this_process() }.is_dead());
+        assert!(
+            !Holder { host: "elsewhere".into(), started: "1".into(), ..Holder::this_process() }.is_dead()
+        );
     }
 
     #[test]

@@ -56,7 +56,12 @@ impl Cluster {
     ///
     /// # Errors
     /// Every answer but 200.
-    pub async fn list(&self, resource: &Resource, namespace: Option<&str>, selector: &str) -> Result<Listing> {
+    pub async fn list(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        selector: &str,
+    ) -> Result<Listing> {
         let subject = match namespace {
             Some(namespace) => format!("{} in {namespace}", resource.plural),
             None => resource.plural.clone(),
@@ -107,7 +112,9 @@ impl Cluster {
         manifest: &Value,
         force: bool,
     ) -> Result<(bool, Value)> {
-        self.apply_with(resource, object, manifest, if force { "&force=true" } else { "" }).await.map(|(status, live)| (status == StatusCode::CREATED, live))
+        self.apply_with(resource, object, manifest, if force { "&force=true" } else { "" })
+            .await
+            .map(|(status, live)| (status == StatusCode::CREATED, live))
     }
 
     /// What an apply would make of a live object. `was_applied` says that exactly this was applied
@@ -131,7 +138,9 @@ impl Cluster {
                 let (_, live) = self.apply_with(resource, object, manifest, "&dryRun=All&force=true").await?;
                 Ok(DryRun::TakesBack(live, causes))
             }
-            Err(Error::Api { code: 422, message, .. }) if is_immutable(&message) => Ok(DryRun::Immutable(message)),
+            Err(Error::Api { code: 422, message, .. }) if is_immutable(&message) => {
+                Ok(DryRun::Immutable(message))
+            }
             Err(error) => Err(error),
         }
     }
@@ -220,7 +229,9 @@ impl Cluster {
                 Ok(Deleted::Replaced)
             }
             // A namespace that is already going answers a second delete with a conflict.
-            Err(Error::Api { code: 409, reason, .. }) if reason == "Conflict" && object.is("", "Namespace") => {
+            Err(Error::Api { code: 409, reason, .. })
+                if reason == "Conflict" && object.is("", "Namespace") =>
+            {
                 Ok(Deleted::Accepted)
             }
             Err(error) => Err(error),
@@ -245,8 +256,11 @@ impl Cluster {
             previous,
             ..kube::api::LogParams::default()
         };
-        let pods: kube::Api<k8s_openapi::api::core::v1::Pod> = kube::Api::namespaced(self.client.clone(), namespace);
-        pods.logs(pod, &params).await.map_err(|error| self.translate("get", &format!("log of Pod/{pod} in {namespace}"), error))
+        let pods: kube::Api<k8s_openapi::api::core::v1::Pod> =
+            kube::Api::namespaced(self.client.clone(), namespace);
+        pods.logs(pod, &params)
+            .await
+            .map_err(|error| self.translate("get", &format!("log of Pod/{pod} in {namespace}"), error))
     }
 
     /// Follows a container's log until it ends.
@@ -259,9 +273,13 @@ impl Cluster {
         pod: &str,
         container: Option<&str>,
     ) -> Result<impl futures::AsyncBufRead + use<>> {
-        let params =
-            kube::api::LogParams { container: container.map(str::to_owned), follow: true, ..Default::default() };
-        let pods: kube::Api<k8s_openapi::api::core::v1::Pod> = kube::Api::namespaced(self.client.clone(), namespace);
+        let params = kube::api::LogParams {
+            container: container.map(str::to_owned),
+            follow: true,
+            ..Default::default()
+        };
+        let pods: kube::Api<k8s_openapi::api::core::v1::Pod> =
+            kube::Api::namespaced(self.client.clone(), namespace);
         pods.log_stream(pod, &params)
             .await
             .map_err(|error| self.translate("get", &format!("log of Pod/{pod} in {namespace}"), error))
@@ -277,7 +295,9 @@ impl Cluster {
                 message: status.message.clone(),
                 causes: Vec::new(),
             },
-            other => Error::Unreachable { server: self.server().to_owned(), cause: crate::connect::chain(&other) },
+            other => {
+                Error::Unreachable { server: self.server().to_owned(), cause: crate::connect::chain(&other) }
+            }
         }
     }
 }
@@ -303,8 +323,11 @@ impl Propagation {
 /// The API server has no machine-readable reason for this; these are the two phrases of
 /// `apimachinery/pkg/api/validation` and of the StatefulSet strategy.
 fn is_immutable(message: &str) -> bool {
-    message.contains("field is immutable") || message.contains("Forbidden: updates to ") || message.contains("is immutable after creation")
-        || message.contains("spec is immutable") || message.contains("cannot change roleRef")
+    message.contains("field is immutable")
+        || message.contains("Forbidden: updates to ")
+        || message.contains("is immutable after creation")
+        || message.contains("spec is immutable")
+        || message.contains("cannot change roleRef")
 }
 
 fn encode(text: &str) -> String {

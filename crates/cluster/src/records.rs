@@ -11,8 +11,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
-    Cluster, Deleted, EnvironmentRecord, Error, InventoryMark, InventorySpec, Propagation, Receipt, ReceiptSpec,
-    Resource, Result, api,
+    Cluster, Deleted, EnvironmentRecord, Error, InventoryMark, InventorySpec, Propagation, Receipt,
+    ReceiptSpec, Resource, Result, api,
 };
 
 /// An Inventory object holds at most this many entries on average: about 250 KiB, far below what etcd takes.
@@ -158,8 +158,7 @@ impl Records {
     /// [`Error::Inventory`] when less is there than the record remembers: nothing may be decided then.
     pub async fn inventory(&self, record: &EnvironmentRecord) -> Result<StoredInventory> {
         let resource = resource_of::<api::Inventory>();
-        let incomplete =
-            |cause: String| Error::Inventory { environment: record.name_any(), cause };
+        let incomplete = |cause: String| Error::Inventory { environment: record.name_any(), cause };
         let mut stored = StoredInventory::default();
         let mut entries: BTreeMap<plan::Key, (u64, Entry)> = BTreeMap::new();
         // All parts at once, not only as many as the record remembers: a run that was killed may have
@@ -209,10 +208,15 @@ impl Records {
     ///
     /// # Errors
     /// Any failure of the requests; 409 when another run wrote in between.
-    pub async fn write_inventory(&self, record: &EnvironmentRecord, stored: &mut StoredInventory) -> Result<()> {
+    pub async fn write_inventory(
+        &self,
+        record: &EnvironmentRecord,
+        stored: &mut StoredInventory,
+    ) -> Result<()> {
         let resource = resource_of::<api::Inventory>();
         stored.inventory.sort();
-        let count = stored.inventory.entries.len().div_ceil(ENTRIES_PER_SHARD).max(stored.shards.len()).max(1);
+        let count =
+            stored.inventory.entries.len().div_ceil(ENTRIES_PER_SHARD).max(stored.shards.len()).max(1);
         let mut parts: Vec<Vec<Entry>> = vec![Vec::new(); count];
         for entry in &stored.inventory.entries {
             parts[shard_of(entry, count)].push(entry.clone());
@@ -228,7 +232,12 @@ impl Records {
                 continue;
             }
             let object = self.shard(&record.spec.id, shard);
-            let spec = InventorySpec { environment: record.spec.id.clone(), shard, generation, entries: entries.clone() };
+            let spec = InventorySpec {
+                environment: record.spec.id.clone(),
+                shard,
+                generation,
+                entries: entries.clone(),
+            };
             let mut part = api::Inventory::new(&object.name, spec);
             part.metadata.namespace = Some(self.namespace.clone());
             part.metadata.labels =
@@ -286,12 +295,26 @@ impl Records {
         }
     }
 
+    /// All receipts, oldest first.
+    ///
+    /// # Errors
+    /// Any failure of the request.
+    pub async fn receipts(&self) -> Result<Vec<Receipt>> {
+        let listing = self.cluster.list(&resource_of::<Receipt>(), Some(&self.namespace), "").await?;
+        let object = self.object("Receipt", "?");
+        let mut all: Vec<Receipt> =
+            listing.items.into_iter().map(|item| parse(&object, item)).collect::<Result<_>>()?;
+        all.sort_by(|a, b| a.spec.finished.cmp(&b.spec.finished));
+        Ok(all)
+    }
+
     /// The receipt of a record, when its teardown came that far.
     ///
     /// # Errors
     /// Any failure of the request.
     pub async fn receipt_of(&self, record: &EnvironmentRecord) -> Result<Option<Receipt>> {
-        let object = self.object("Receipt", &receipt_name(&record.name_any(), &record.uid().unwrap_or_default()));
+        let object =
+            self.object("Receipt", &receipt_name(&record.name_any(), &record.uid().unwrap_or_default()));
         match self.cluster.get(&resource_of::<Receipt>(), &object).await? {
             Some(live) => parse(&object, live).map(Some),
             None => Ok(None),

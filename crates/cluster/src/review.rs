@@ -12,12 +12,11 @@ impl Cluster {
     /// Any failure of the request.
     pub async fn whoami(&self) -> Result<String> {
         let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
-        let answer = self.review("authentication.k8s.io/v1/selfsubjectreviews", "SelfSubjectReview", &body).await?;
-        answer
-            .pointer("/status/userInfo/username")
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-            .ok_or_else(|| Error::Answer { subject: "SelfSubjectReview".to_owned(), cause: "no user name".to_owned() })
+        let answer =
+            self.review("authentication.k8s.io/v1/selfsubjectreviews", "SelfSubjectReview", &body).await?;
+        answer.pointer("/status/userInfo/username").and_then(Value::as_str).map(str::to_owned).ok_or_else(
+            || Error::Answer { subject: "SelfSubjectReview".to_owned(), cause: "no user name".to_owned() },
+        )
     }
 
     /// Whether the caller may do something in a namespace (SelfSubjectAccessReview).
@@ -29,8 +28,9 @@ impl Cluster {
             "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": {"verb": verb, "group": group, "resource": resource, "namespace": namespace}},
         });
-        let answer =
-            self.review("authorization.k8s.io/v1/selfsubjectaccessreviews", "SelfSubjectAccessReview", &body).await?;
+        let answer = self
+            .review("authorization.k8s.io/v1/selfsubjectaccessreviews", "SelfSubjectAccessReview", &body)
+            .await?;
         Ok(answer.pointer("/status/allowed").and_then(Value::as_bool).unwrap_or(false))
     }
 

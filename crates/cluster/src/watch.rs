@@ -55,17 +55,16 @@ impl Views {
         let number = self.open.len();
         self.open.push(view);
         self.lock().synced.insert(number, false);
-        let stream = events(&self.cluster, resource, namespace);
         let (shared, changed) = (Arc::clone(&self.shared), self.changed.clone());
-        let (resource, namespace) = (resource.clone(), namespace.map(str::to_owned));
+        let (cluster, resource, namespace) =
+            (self.cluster.clone(), resource.clone(), namespace.map(str::to_owned));
         self.tasks.spawn(async move {
-            let mut stream = std::pin::pin!(stream);
-            let mut fresh: BTreeMap<Key, Value> = BTreeMap::new();
-            while let Some(event) = stream.next().await {
-                let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                note(&mut shared, &mut fresh, event, number, &resource, namespace.as_deref());
-                drop(shared);
-                changed.send_modify(|version| *version += 1);
+            let view = View { number, resource, namespace };
+            // The first view comes in the watch itself (KEP-3157); a server that does not do that yet is asked
+            // for a list first.
+            if !follow(&cluster, &view, &shared, &changed, watcher::Config::default().streaming_lists()).await
+            {
+                follow(&cluster, &view, &shared, &changed, watcher::Config::default()).await;
             }
         });
     }
@@ -100,7 +99,9 @@ impl Views {
         self.lock()
             .objects
             .iter()
-            .filter(|(key, _)| key.group == group && key.kind == kind && key.namespace.as_deref() == Some(namespace))
+            .filter(|(key, _)| {
+                key.group == group && key.kind == kind && key.namespace.as_deref() == Some(namespace)
+            })
             .map(|(_, object)| object.clone())
             .collect()
     }
@@ -112,26 +113,54 @@ impl Views {
 
 type Event = Result<watcher::Event<DynamicObject>, watcher::Error>;
 
-fn events(cluster: &Cluster, resource: &Resource, namespace: Option<&str>) -> impl futures::Stream<Item = Event> + use<> {
-    let api_resource = crate::gone::api_resource(resource);
-    let api: Api<DynamicObject> = match namespace {
+/// One kind in one namespace.
+struct View {
+    number: usize,
+    resource: Resource,
+    namespace: Option<String>,
+}
+
+/// Follows a view for as long as somebody wants it; false when the server refuses this way of watching.
+async fn follow(
+    cluster: &Cluster,
+    view: &View,
+    shared: &Mutex<Shared>,
+    changed: &watch::Sender<u64>,
+    config: watcher::Config,
+) -> bool {
+    let api_resource = crate::gone::api_resource(&view.resource);
+    let api: Api<DynamicObject> = match view.namespace.as_deref() {
         Some(namespace) => Api::namespaced_with(cluster.client.clone(), namespace, &api_resource),
         None => Api::all_with(cluster.client.clone(), &api_resource),
     };
-    watcher(api, watcher::Config::default()).default_backoff()
+    let streaming = config == watcher::Config::default().streaming_lists();
+    let mut stream = std::pin::pin!(watcher(api, config).default_backoff());
+    let mut fresh: BTreeMap<Key, Value> = BTreeMap::new();
+    while let Some(event) = stream.next().await {
+        if streaming && is_refused(&event) {
+            return false;
+        }
+        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        note(&mut shared, &mut fresh, event, view);
+        drop(shared);
+        changed.send_modify(|version| *version += 1);
+    }
+    true
 }
 
-fn note(
-    shared: &mut Shared,
-    fresh: &mut BTreeMap<Key, Value>,
-    event: Event,
-    number: usize,
-    resource: &Resource,
-    namespace: Option<&str>,
-) {
-    let mine = |key: &Key| {
-        key.group == resource.group && key.kind == resource.kind && key.namespace.as_deref() == namespace
-    };
+/// 422 on `sendInitialEvents` is how servers before 1.34, or without the feature, answer.
+fn is_refused(event: &Event) -> bool {
+    match event {
+        Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))) => status.code == 422,
+        _ => false,
+    }
+}
+
+fn note(shared: &mut Shared, fresh: &mut BTreeMap<Key, Value>, event: Event, view: &View) {
+    let View { number, resource, namespace } = view;
+    let number = *number;
+    let mine =
+        |key: &Key| key.group == resource.group && key.kind == resource.kind && key.namespace == *namespace;
     match event {
         Ok(watcher::Event::Init) => fresh.clear(),
         Ok(watcher::Event::InitApply(object)) => {
@@ -157,7 +186,7 @@ fn note(
             }
         }
         Err(error) => {
-            let place = namespace.unwrap_or("the cluster");
+            let place = namespace.as_deref().unwrap_or("the cluster");
             let text = format!("watch {} in {place}: {}", resource.plural, crate::connect::chain(&error));
             shared.troubles.insert(number, text);
         }

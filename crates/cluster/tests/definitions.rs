@@ -16,7 +16,12 @@ fn the_files_are_what_the_types_say() {
             std::fs::write(&path, &text).unwrap();
         }
         let file = std::fs::read_to_string(&path).unwrap_or_default();
-        assert_eq!(file, text, "{} is not what the types say: run with UPDATE_EXPECT=1 and review", path.display());
+        assert_eq!(
+            file,
+            text,
+            "{} is not what the types say: run with UPDATE_EXPECT=1 and review",
+            path.display()
+        );
     }
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 3, "a file that belongs to no kind");
 }

@@ -4,11 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plan::{Desired, ENVIRONMENT_LABEL, Order, Origin, Rerun, Stage};
-use render::{Component, DataStep, Gate, HookPoint, NamespacePolicy, Network, PostgresTarget, Rendered, RenderedObject};
+use render::{
+    Component, DataStep, Gate, HookPoint, NamespacePolicy, Network, PostgresTarget, Rendered, RenderedObject,
+};
 use serde_json::{Value, json};
 use spec::Diagnostic;
 
-use crate::read::{core, object};
+use crate::{
+    access,
+    read::{core, object},
+};
 
 /// The component of everything that belongs to no component.
 pub const ENVIRONMENT: &str = "environment";
@@ -88,12 +93,17 @@ pub fn namespace(rendered: &Rendered) -> &str {
 }
 
 fn metadata(rendered: &Rendered, component: &str, namespace: &str, name: &str) -> Value {
+    marked(&rendered.env.id, component, namespace, name)
+}
+
+/// Metadata with the labels of everything mimeo makes.
+pub(crate) fn marked(environment: &str, component: &str, namespace: &str, name: &str) -> Value {
     json!({
         "name": name, "namespace": namespace,
         "labels": {
             "app.kubernetes.io/managed-by": "mimeo",
             "mimeo.dev/component": component,
-            ENVIRONMENT_LABEL: rendered.env.id,
+            ENVIRONMENT_LABEL: environment,
         },
     })
 }
@@ -114,7 +124,6 @@ fn environment(rendered: &Rendered, around: &Surroundings<'_>) -> Vec<Desired> {
         return Vec::new();
     }
     let name = namespace(rendered);
-    let rbac = "rbac.authorization.k8s.io";
     let mut all = vec![
         own(
             core("Namespace", None, name),
@@ -129,14 +138,9 @@ fn environment(rendered: &Rendered, around: &Surroundings<'_>) -> Vec<Desired> {
             }),
         ),
         own(
-            object(rbac, "v1", "RoleBinding", Some(name), OWN_NAME),
+            access::binding(name),
             Stage::Access,
-            json!({
-                "apiVersion": format!("{rbac}/v1"), "kind": "RoleBinding",
-                "metadata": metadata(rendered, ENVIRONMENT, name, OWN_NAME),
-                "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": cluster::install::ENVIRONMENT_ROLE},
-                "subjects": around.subjects,
-            }),
+            access::binding_manifest(&rendered.env.id, name, &around.subjects),
         ),
     ];
     if !rendered.policy.quota.is_empty() {
@@ -185,9 +189,12 @@ fn template_object(rendered: &Rendered, from: &RenderedObject, level: usize) -> 
     if object.is("", "ServiceAccount") && object.name == "default"
         || object.is("", "ConfigMap") && object.name == "kube-root-ca.crt"
     {
-        return Err(at(Diagnostic::error("OBJ025", "Kubernetes makes an object of this name in every namespace")
-            .on(object.short())
-            .help("Choose another name and refer to it from the pods")));
+        return Err(at(Diagnostic::error(
+            "OBJ025",
+            "Kubernetes makes an object of this name in every namespace",
+        )
+        .on(object.short())
+        .help("Choose another name and refer to it from the pods")));
     }
     let stage = match from.hook {
         Some(HookPoint::Before) => Stage::Before,
@@ -227,7 +234,11 @@ fn upstream(components: &[Component], name: &str) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
     let mut next = vec![name.to_owned()];
     while let Some(current) = next.pop() {
-        for need in components.iter().filter(|component| component.name == current).flat_map(|component| &component.needs) {
+        for need in components
+            .iter()
+            .filter(|component| component.name == current)
+            .flat_map(|component| &component.needs)
+        {
             if seen.insert(need.clone()) {
                 next.push(need.clone());
             }
@@ -283,7 +294,8 @@ fn copy_job(rendered: &Rendered, step: &DataStep, level: usize, image: &str) -> 
 }
 
 fn gate_job(rendered: &Rendered, gate: &Gate, level: usize, image: &str) -> Desired {
-    let request = json!({"name": gate.name, "sql": gate.sql, "expect": gate.expect, "target": target(&gate.target)});
+    let request =
+        json!({"name": gate.name, "sql": gate.sql, "expect": gate.expect, "target": target(&gate.target)});
     let name = bounded(&format!("gate-{}", gate.name));
     let env = json!([
         {"name": "MIMEO_REQUEST", "value": request.to_string()},

@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use plan::{Action, Entry, Ownership, Provenance, TeardownPhase, ownership, teardown};
 use spec::{Category, Diagnostic};
 
-use crate::{Error, Event, Result, Session, execute, observe::IN_FLIGHT, read, up};
+use crate::{Error, Event, Result, Session, access, execute, observe::IN_FLIGHT, read, up};
 
 /// How `down` behaves.
 #[derive(Debug, Clone)]
@@ -47,7 +47,10 @@ pub async fn down(session: &Session, name: &str, options: &Options) -> Result<Re
             Ok(receipt)
         }
         Err(error) => {
-            lease.release().await.unwrap_or_else(|error| tracing::debug!(%error, "the lease runs out by itself"));
+            lease
+                .release()
+                .await
+                .unwrap_or_else(|error| tracing::debug!(%error, "the lease runs out by itself"));
             Err(error)
         }
     }
@@ -70,12 +73,21 @@ async fn gone(session: &Session, name: &str) -> Error {
 
 type Finished = (EnvironmentRecord, ReceiptSpec, StoredInventory);
 
-async fn run(session: &Session, record: EnvironmentRecord, lease: &Lease, options: &Options) -> Result<Finished> {
-    let stored = match session.records.inventory(&record).await {
+async fn run(
+    session: &Session,
+    record: EnvironmentRecord,
+    lease: &Lease,
+    options: &Options,
+) -> Result<Finished> {
+    let mut stored = match session.records.inventory(&record).await {
         // A teardown that was cut short after its receipt: only the record itself is left to remove.
         Err(cluster::Error::Inventory { .. }) if session.records.receipt_of(&record).await?.is_some() => {
             let receipt = session.records.receipt_of(&record).await?.map(|receipt| receipt.spec);
-            return Ok((record.clone(), receipt.unwrap_or_else(|| receipt_spec(&record, 0, Vec::new(), options)), StoredInventory::default()));
+            return Ok((
+                record.clone(),
+                receipt.unwrap_or_else(|| receipt_spec(&record, 0, Vec::new(), options)),
+                StoredInventory::default(),
+            ));
         }
         other => other?,
     };
@@ -83,25 +95,40 @@ async fn run(session: &Session, record: EnvironmentRecord, lease: &Lease, option
     let namespace = record.spec.namespace_owned.then(|| record.spec.namespace.clone());
     for phase in teardown(&stored.inventory, namespace.as_deref()) {
         session.phase(format!("deleting: {}", phase.name));
-        if let Err(error) = delete_phase(session, &record, lease, &phase, options).await {
+        let mut outcome = delete_phase(session, &record, lease, &phase, options).await;
+        // The first `up` was killed before it bound anybody, or somebody else brought it up.
+        if outcome.as_ref().is_err_and(is_forbidden) && access::gain(session, &record, lease).await? {
+            stored = session.records.inventory(&record).await?;
+            outcome = delete_phase(session, &record, lease, &phase, options).await;
+        }
+        if let Err(error) = outcome {
             return Err(blocked(session, record, error).await);
         }
     }
     session.phase("looking for anything left");
     let looks = look(session, &record, &stored, options).await;
-    let leftovers: Vec<String> =
-        looks.iter().flat_map(|look| look.found.iter().filter(|found| !found.ends_with(KEPT)).cloned()).collect();
+    let leftovers: Vec<String> = looks
+        .iter()
+        .flat_map(|look| look.found.iter().filter(|found| !found.ends_with(KEPT)).cloned())
+        .collect();
     if !leftovers.is_empty() {
-        let mut diagnostic =
-            Diagnostic::new("DEL002", Category::Cluster, "the teardown is not proven: something is left, or could not be looked for")
-                .on(record.name_any())
-                .help("Remove what is listed, or its cause, and run `mimeo down` again");
+        let mut diagnostic = Diagnostic::new(
+            "DEL002",
+            Category::Cluster,
+            "the teardown is not proven: something is left, or could not be looked for",
+        )
+        .on(record.name_any())
+        .help("Remove what is listed, or its cause, and run `mimeo down` again");
         diagnostic.detail = leftovers;
         return Err(blocked(session, record, diagnostic.into()).await);
     }
     let receipt = receipt_spec(&record, stored.inventory.entries.len(), looks, options);
     session.records.write_receipt(receipt.clone()).await?;
     Ok((record, receipt, stored))
+}
+
+fn is_forbidden(error: &Error) -> bool {
+    error.diagnostics().iter().any(|diagnostic| diagnostic.code == "CLU004")
 }
 
 const KEPT: &str = "(kept: its reclaim policy is Retain)";
@@ -120,7 +147,8 @@ async fn fence(
     record.spec.state = State::Deleting;
     record.spec.epoch = lease.epoch();
     record.spec.message = None;
-    let started = record.spec.teardown.take().map_or_else(|| options.now.to_string(), |teardown| teardown.started);
+    let started =
+        record.spec.teardown.take().map_or_else(|| options.now.to_string(), |teardown| teardown.started);
     record.spec.teardown = Some(Teardown { started, blocked: Vec::new() });
     Ok(session.records.replace(&record).await?)
 }
@@ -167,10 +195,14 @@ async fn delete_entry(
     match ownership(&live, Some(entry), who) {
         Ownership::Ours { marked: true } => {}
         Ownership::Ours { marked: false } => {
-            return Err(Diagnostic::new("DEL003", Category::Refused, "somebody removed mimeo's label or field manager: it is not deleted")
-                .on(object.to_string())
-                .help("Delete it yourself, or give it its label back, and run `mimeo down` again")
-                .into());
+            return Err(Diagnostic::new(
+                "DEL003",
+                Category::Refused,
+                "somebody removed mimeo's label or field manager: it is not deleted",
+            )
+            .on(object.to_string())
+            .help("Delete it yourself, or give it its label back, and run `mimeo down` again")
+            .into());
         }
         Ownership::Foreign(why) => {
             session.tell(Event::Note(format!("{object} is left alone: {why}")));
@@ -284,13 +316,20 @@ async fn volumes(session: &Session, namespace: &str, options: &Options) -> Look 
         match session.cluster.wait_gone(&resource, &object, uid, options.timeout).await {
             Ok(true) => {}
             Ok(false) => look.found.push(format!("PersistentVolume/{name}: still there")),
-            Err(error) => look.found.push(format!("PersistentVolume/{name}: could not be looked for: {error}")),
+            Err(error) => {
+                look.found.push(format!("PersistentVolume/{name}: could not be looked for: {error}"))
+            }
         }
     }
     look
 }
 
-fn receipt_spec(record: &EnvironmentRecord, objects: usize, looks: Vec<Look>, options: &Options) -> ReceiptSpec {
+fn receipt_spec(
+    record: &EnvironmentRecord,
+    objects: usize,
+    looks: Vec<Look>,
+    options: &Options,
+) -> ReceiptSpec {
     let spec = &record.spec;
     ReceiptSpec {
         environment: record.name_any(),
@@ -299,7 +338,10 @@ fn receipt_spec(record: &EnvironmentRecord, objects: usize, looks: Vec<Look>, op
         r#ref: spec.r#ref.clone(),
         revision: spec.revision.clone(),
         record_uid: record.uid().unwrap_or_default(),
-        started: spec.teardown.as_ref().map_or_else(|| options.now.to_string(), |teardown| teardown.started.clone()),
+        started: spec
+            .teardown
+            .as_ref()
+            .map_or_else(|| options.now.to_string(), |teardown| teardown.started.clone()),
         finished: Timestamp::now().to_string(),
         proven: true,
         objects,

@@ -10,15 +10,13 @@ use serde_json::{Value, json};
 use spec::{Category, Diagnostic};
 
 use crate::{
-    Error, Event, Result, Session,
+    Error, Event, Result, Session, access,
     compose::TARGET_SECRET,
     health::{Patience, Watcher},
     observe::IN_FLIGHT,
     read, write_ahead,
 };
 
-/// How long a binding may take until every API server knows it.
-const SETTLING: Duration = Duration::from_secs(10);
 /// How long a single object may take to go before the run says what holds it.
 const GOING: Duration = Duration::from_secs(120);
 
@@ -52,14 +50,17 @@ impl<'a> Run<'a> {
                 watcher.expect(key, &live);
             }
             if wave.order.stage == Stage::Access && !wave.steps.is_empty() {
-                self.settle_access().await?;
+                access::settle(self.session, self.namespace).await?;
             }
             if wave.order.stage == Stage::Data {
                 self.credentials(wave).await?;
             }
             if self.wait && !own {
                 self.phase_of(wave);
-                watcher.wait(wave, self.patience).await.map_err(|error| explain_job(error, &watcher, wave))?;
+                watcher
+                    .wait(wave, self.patience)
+                    .await
+                    .map_err(|error| explain_job(error, &watcher, wave))?;
             }
         }
         Ok(watcher)
@@ -101,9 +102,12 @@ impl<'a> Run<'a> {
             .map(|step| async move {
                 let key = step.object.key();
                 let Some(wanted) = desired.iter().find(|desired| desired.object.key() == key) else {
-                    return Err(Diagnostic::error("PLN001", "the plan has a step for an object that is not wanted")
-                        .on(step.object.to_string())
-                        .into());
+                    return Err(Diagnostic::error(
+                        "PLN001",
+                        "the plan has a step for an object that is not wanted",
+                    )
+                    .on(step.object.to_string())
+                    .into());
                 };
                 let live = run_step(session, lease, step, wanted).await?;
                 session.tell(Event::Done {
@@ -151,29 +155,18 @@ impl<'a> Run<'a> {
             .map(|_| ())
     }
 
-    /// A fresh binding takes a moment until the authorizer knows it.
-    async fn settle_access(&self) -> Result<()> {
-        let begun = std::time::Instant::now();
-        let mut pause = Duration::from_millis(10);
-        while begun.elapsed() < SETTLING {
-            if self.session.cluster.may("patch", "", "configmaps", self.namespace).await? {
-                return Ok(());
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(500));
-        }
-        Ok(())
-    }
-
     /// Gives every data Job that is not finished the password of its target: in a Secret that belongs
     /// to the Job and goes with it.
     async fn credentials(&self, wave: &Wave) -> Result<()> {
         for object in &wave.wait_for {
             let resource = self.session.resource(object).await?;
             let Some(job) = self.session.cluster.get(&resource, object).await? else { continue };
-            let finished = job.pointer("/status/conditions").and_then(Value::as_array).is_some_and(|conditions| {
-                conditions.iter().any(|condition| condition["type"] == "Complete" && condition["status"] == "True")
-            });
+            let finished =
+                job.pointer("/status/conditions").and_then(Value::as_array).is_some_and(|conditions| {
+                    conditions
+                        .iter()
+                        .any(|condition| condition["type"] == "Complete" && condition["status"] == "True")
+                });
             let Some(secret) = self.password_of(object) else { continue };
             if finished {
                 continue;
@@ -379,8 +372,10 @@ fn explain_job(error: Error, watcher: &Watcher<'_>, wave: &Wave) -> Error {
         if let Some(value) = text("value") {
             diagnostic.code = "GTE001";
             let expect = text("expect").unwrap_or_default();
-            diagnostic.cause = format!("the gate did not pass: the query answers {value}, {expect} is expected");
-            diagnostic.help = Some("Look at the rows behind the query in the environment's database".to_owned());
+            diagnostic.cause =
+                format!("the gate did not pass: the query answers {value}, {expect} is expected");
+            diagnostic.help =
+                Some("Look at the rows behind the query in the environment's database".to_owned());
         } else if let Some(cause) = text("cause") {
             diagnostic.code = "DAT003";
             diagnostic.cause = format!("{}: {cause}", text("code").unwrap_or_default());

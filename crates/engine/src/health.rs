@@ -102,7 +102,9 @@ impl<'a> Watcher<'a> {
             })
             .collect();
         pods.sort_by_key(|pod| {
-            std::cmp::Reverse(plan::text(pod, &["metadata", "creationTimestamp"]).unwrap_or_default().to_owned())
+            std::cmp::Reverse(
+                plan::text(pod, &["metadata", "creationTimestamp"]).unwrap_or_default().to_owned(),
+            )
         });
         pods
     }
@@ -123,7 +125,11 @@ impl<'a> Watcher<'a> {
                     Health::Failed(finding) => return Err(self.failed(object, finding).await),
                     Health::Trouble(finding) => {
                         let since = self.since_first(object, finding.trouble);
-                        let over = if patience.fail_fast { Some(Duration::ZERO) } else { finding.trouble.patience() };
+                        let over = if patience.fail_fast {
+                            Some(Duration::ZERO)
+                        } else {
+                            finding.trouble.patience()
+                        };
                         if let Some(over) = over {
                             if since.elapsed() >= over {
                                 return Err(self.failed(object, finding).await);
@@ -177,7 +183,9 @@ impl<'a> Watcher<'a> {
         let mut workloads = all("apps", "Deployment");
         workloads.extend(all("apps", "StatefulSet"));
         workloads.extend(all("apps", "DaemonSet"));
-        workloads.extend(all("", "Pod").into_iter().filter(|pod| pod.pointer("/metadata/ownerReferences/0").is_none()));
+        workloads.extend(
+            all("", "Pod").into_iter().filter(|pod| pod.pointer("/metadata/ownerReferences/0").is_none()),
+        );
         let (pods, replica_sets) = (all("", "Pod"), all("apps", "ReplicaSet"));
         let (slices, events) = (all("discovery.k8s.io", "EndpointSlice"), all("", "Event"));
         assess(
@@ -265,8 +273,10 @@ impl<'a> Watcher<'a> {
                 }
             })
             .collect();
-        let mut diagnostic = Diagnostic::new("CMP002", Category::Timeout, "not everything became healthy in time")
-            .help("Run the same command again to go on waiting, with a longer --timeout if that is normal");
+        let mut diagnostic =
+            Diagnostic::new("CMP002", Category::Timeout, "not everything became healthy in time").help(
+                "Run the same command again to go on waiting, with a longer --timeout if that is normal",
+            );
         diagnostic.detail = late;
         diagnostic.into()
     }
@@ -306,11 +316,8 @@ fn explaining(object: &ObjectRef) -> &'static [(&'static str, &'static str)] {
 
 /// Whether live objects that were just listed are all healthy: an unchanged environment needs no watch.
 pub(crate) fn settled(waves: &[Wave], live: &BTreeMap<Key, Value>, slices: &[Value]) -> bool {
-    let workloads: Vec<Value> = live
-        .iter()
-        .filter(|(key, _)| key.group == "apps")
-        .map(|(_, object)| object.clone())
-        .collect();
+    let workloads: Vec<Value> =
+        live.iter().filter(|(key, _)| key.group == "apps").map(|(_, object)| object.clone()).collect();
     let around = Surroundings { workloads: &workloads, endpoint_slices: slices, ..Surroundings::default() };
     waves
         .iter()

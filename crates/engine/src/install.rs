@@ -63,7 +63,10 @@ pub async fn uninstall(session: &Session) -> Result<usize> {
     for manifest in &manifests {
         let Some(object) = ObjectRef::of(manifest) else { continue };
         if object.is("", "Namespace") && holds_secrets(session, &object.name).await? {
-            session.tell(Event::Note(format!("namespace {} stays: it holds Secrets that mimeo did not make", object.name)));
+            session.tell(Event::Note(format!(
+                "namespace {} stays: it holds Secrets that mimeo did not make",
+                object.name
+            )));
             continue;
         }
         let resource = session.resource(&object).await?;
@@ -71,7 +74,10 @@ pub async fn uninstall(session: &Session) -> Result<usize> {
         let ours = plan::text(&live, &["metadata", "labels", "app.kubernetes.io/part-of"]) == Some("mimeo")
             || object.group == "apiextensions.k8s.io";
         let uid = plan::uid(&live).unwrap_or_default();
-        if ours && session.cluster.delete(&resource, &object, uid, Propagation::Background).await? == Deleted::Accepted {
+        if ours
+            && session.cluster.delete(&resource, &object, uid, Propagation::Background).await?
+                == Deleted::Accepted
+        {
             done += 1;
             session.tell(Event::Done { action: Action::Delete, object, component: "install".to_owned() });
         }

@@ -9,6 +9,7 @@
 //! [`up::up`] runs a plan, [`preview::preview`] only makes it, [`down::down`] makes and runs the
 //! plan of a teardown. There is no second path.
 
+mod access;
 pub mod compose;
 pub mod down;
 mod error;

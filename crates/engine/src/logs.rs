@@ -44,16 +44,22 @@ pub async fn containers(
         .filter_map(|entry| Some((entry.uid.clone()?, entry.component.clone())))
         .collect();
     for set in &replica_sets {
-        if let (Some(uid), Some(component)) = (plan::uid(set), owner(set).and_then(|owner| owners.get(owner))) {
+        if let (Some(uid), Some(component)) = (plan::uid(set), owner(set).and_then(|owner| owners.get(owner)))
+        {
             owners.insert(uid.to_owned(), component.clone());
         }
     }
     let mut found = Vec::new();
     for pod in &pods {
-        let component = plan::uid(pod).and_then(|uid| owners.get(uid)).or(owner(pod).and_then(|owner| owners.get(owner)));
-        let (Some(component), Some(name)) = (component, plan::text(pod, &["metadata", "name"])) else { continue };
+        let component =
+            plan::uid(pod).and_then(|uid| owners.get(uid)).or(owner(pod).and_then(|owner| owners.get(owner)));
+        let (Some(component), Some(name)) = (component, plan::text(pod, &["metadata", "name"])) else {
+            continue;
+        };
         for field in ["initContainers", "containers"] {
-            for container in pod.pointer(&format!("/spec/{field}")).and_then(Value::as_array).into_iter().flatten() {
+            for container in
+                pod.pointer(&format!("/spec/{field}")).and_then(Value::as_array).into_iter().flatten()
+            {
                 found.push(Container {
                     component: component.clone(),
                     namespace: namespace.to_owned(),

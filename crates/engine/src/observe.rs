@@ -19,15 +19,17 @@ pub(crate) async fn observe(
 ) -> Result<Observed> {
     let mut observed = Observed::default();
     let owned = inventory.entries.iter().map(|entry| &entry.object);
-    let all: BTreeMap<plan::Key, &ObjectRef> = wanted.iter().chain(owned).map(|object| (object.key(), object)).collect();
+    let all: BTreeMap<plan::Key, &ObjectRef> =
+        wanted.iter().chain(owned).map(|object| (object.key(), object)).collect();
     // Namespaces first: in one that is not there, nothing has to be looked for.
     let (namespaces, rest): (Vec<&ObjectRef>, Vec<&ObjectRef>) =
         all.values().partition(|object| object.is("", "Namespace"));
     get_each(session, namespaces, &mut observed).await?;
     let gone: BTreeSet<String> =
         observed.absent.iter().filter(|key| key.kind == "Namespace").map(|key| key.name.clone()).collect();
-    let (absent, rest): (Vec<&ObjectRef>, Vec<&ObjectRef>) =
-        rest.into_iter().partition(|object| object.namespace.as_ref().is_some_and(|name| gone.contains(name)));
+    let (absent, rest): (Vec<&ObjectRef>, Vec<&ObjectRef>) = rest
+        .into_iter()
+        .partition(|object| object.namespace.as_ref().is_some_and(|name| gone.contains(name)));
     for object in absent {
         observed.missed(object.key());
     }
@@ -77,7 +79,9 @@ async fn list_kinds(
     let listings: Vec<cluster::Listing> = stream::iter(collections.into_values())
         .map(|object| async move {
             let resource = session.resource(&object).await?;
-            Ok::<_, crate::Error>(session.cluster.list(&resource, object.namespace.as_deref(), selector).await?)
+            Ok::<_, crate::Error>(
+                session.cluster.list(&resource, object.namespace.as_deref(), selector).await?,
+            )
         })
         .buffer_unordered(IN_FLIGHT)
         .try_collect()

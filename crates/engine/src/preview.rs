@@ -8,8 +8,8 @@ use serde_json::Value;
 use spec::{Category, Diagnostic};
 
 use crate::{
-    Error, Result, Session,
-    compose::{self, Surroundings, compose, namespace},
+    Error, Result, Session, access,
+    compose::{Surroundings, compose, namespace},
     observe::{dry_runs, observe},
     read,
 };
@@ -91,26 +91,13 @@ async fn subjects(session: &Session, rendered: &Rendered, observed: &Observed) -
     if rendered.policy.namespace != NamespacePolicy::Owned {
         return Ok(Vec::new());
     }
-    let binding = binding(namespace(rendered));
-    let live = observed.live.get(&binding.key()).and_then(|live| live.get("subjects")).and_then(Value::as_array);
+    let binding = access::binding(namespace(rendered));
+    let live =
+        observed.live.get(&binding.key()).and_then(|live| live.get("subjects")).and_then(Value::as_array);
     match live {
         Some(subjects) => Ok(subjects.clone()),
-        None => Ok(vec![caller(session).await?, collector()]),
+        None => access::subjects(session).await,
     }
-}
-
-pub(crate) fn binding(namespace: &str) -> ObjectRef {
-    read::object("rbac.authorization.k8s.io", "v1", "RoleBinding", Some(namespace), compose::OWN_NAME)
-}
-
-pub(crate) async fn caller(session: &Session) -> Result<Value> {
-    let name = session.cluster.whoami().await?;
-    Ok(cluster::install::Subject::from_username(&name).to_value())
-}
-
-fn collector() -> Value {
-    let name = cluster::install::GC_ACCOUNT.to_owned();
-    cluster::install::Subject::ServiceAccount(cluster::SYSTEM_NAMESPACE.to_owned(), name).to_value()
 }
 
 fn refused(refusal: &Refusal) -> Diagnostic {

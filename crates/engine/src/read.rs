@@ -17,7 +17,13 @@ pub(crate) fn core(kind: &str, namespace: Option<&str>, name: &str) -> ObjectRef
 
 /// A reference to any object.
 #[must_use]
-pub(crate) fn object(group: &str, version: &str, kind: &str, namespace: Option<&str>, name: &str) -> ObjectRef {
+pub(crate) fn object(
+    group: &str,
+    version: &str,
+    kind: &str,
+    namespace: Option<&str>,
+    name: &str,
+) -> ObjectRef {
     ObjectRef {
         group: group.to_owned(),
         version: version.to_owned(),
@@ -28,7 +34,12 @@ pub(crate) fn object(group: &str, version: &str, kind: &str, namespace: Option<&
 }
 
 /// One value of a Secret, decoded.
-pub(crate) async fn secret_value(session: &Session, namespace: &str, name: &str, key: &str) -> Result<String> {
+pub(crate) async fn secret_value(
+    session: &Session,
+    namespace: &str,
+    name: &str,
+    key: &str,
+) -> Result<String> {
     let secret = core("Secret", Some(namespace), name);
     let resource = session.resource(&secret).await?;
     let live = session.cluster.get(&resource, &secret).await?;
@@ -36,10 +47,7 @@ pub(crate) async fn secret_value(session: &Session, namespace: &str, name: &str,
         Diagnostic::new("DAT001", Category::Data, format!("there is no Secret {name} with key {key} in {namespace}"))
             .help("Check that the component's template generates it, and that its contract names it under auth.secretRef")
     };
-    let encoded = live
-        .as_ref()
-        .and_then(|live| live.get("data")?.get(key)?.as_str())
-        .ok_or_else(missing)?;
+    let encoded = live.as_ref().and_then(|live| live.get("data")?.get(key)?.as_str()).ok_or_else(missing)?;
     let bytes = base64::engine::general_purpose::STANDARD.decode(encoded).map_err(|_| missing())?;
     Ok(String::from_utf8(bytes).map_err(|_| missing())?)
 }

@@ -81,16 +81,16 @@ pub async fn list(session: &Session, now: Timestamp) -> Result<Vec<EnvironmentSt
 ///
 /// # Errors
 /// Any failure of a request.
-pub async fn status(session: &Session, record: &EnvironmentRecord, now: Timestamp) -> Result<EnvironmentStatus> {
+pub async fn status(
+    session: &Session,
+    record: &EnvironmentRecord,
+    now: Timestamp,
+) -> Result<EnvironmentStatus> {
     let stored = session.records.inventory(record).await?;
     let observed = observe(session, &record.spec.id, &[], &stored.inventory).await?;
     let mut lists: BTreeMap<(&str, &str), Vec<Value>> = BTreeMap::new();
-    let explaining = [
-        ("", "Pod"),
-        ("apps", "ReplicaSet"),
-        ("discovery.k8s.io", "EndpointSlice"),
-        ("", "Event"),
-    ];
+    let explaining =
+        [("", "Pod"), ("apps", "ReplicaSet"), ("discovery.k8s.io", "EndpointSlice"), ("", "Event")];
     let namespaces: Vec<&str> = vec![record.spec.namespace.as_str()];
     let listed: Vec<((&str, &str), Vec<Value>)> = stream::iter(explaining)
         .map(|(group, kind)| {
@@ -208,7 +208,8 @@ fn component(
         };
         endpoints.extend(service_endpoints(seen));
         if matches!(object.group.as_str(), "apps" | "batch") || objects.len() == 1 {
-            let created = plan::text(seen, &["metadata", "creationTimestamp"]).and_then(|time| time.parse::<Timestamp>().ok());
+            let created = plan::text(seen, &["metadata", "creationTimestamp"])
+                .and_then(|time| time.parse::<Timestamp>().ok());
             age = age.max(created.map(|created| now.as_second() - created.as_second()));
         }
     }

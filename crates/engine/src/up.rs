@@ -10,15 +10,15 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use plan::{Key, ObjectRef, Plan, Provenance, Stage};
 use render::{NamespacePolicy, Rendered};
-use serde_json::{Value, json};
+use serde_json::Value;
 use spec::{Category, Diagnostic};
 
 use crate::{
-    Error, Event, Result, Session,
+    Error, Event, Result, Session, access,
     compose::namespace,
     execute::{self, Run},
     health::{self, Patience},
-    preview::{Preview, binding, caller, preview},
+    preview::{Preview, preview},
     read,
     status::{ComponentStatus, components},
     write_ahead,
@@ -72,7 +72,10 @@ pub async fn up(session: &Session, rendered: &Rendered, options: &Options) -> Re
     let lease = lease(session, name).await?;
     match run(session, rendered, options, &lease).await {
         Ok(report) => {
-            lease.release().await.unwrap_or_else(|error| tracing::debug!(%error, "the lease runs out by itself"));
+            lease
+                .release()
+                .await
+                .unwrap_or_else(|error| tracing::debug!(%error, "the lease runs out by itself"));
             Ok(report)
         }
         Err(error) => {
@@ -104,7 +107,7 @@ pub(crate) async fn lease(session: &Session, name: &str) -> Result<Lease> {
 
 async fn run(session: &Session, rendered: &Rendered, options: &Options, lease: &Lease) -> Result<Report> {
     session.phase("reading the cluster");
-    let mut view = read_world(session, rendered).await?;
+    let mut view = read_world(session, rendered, lease).await?;
     if let Some(record) = &view.record {
         refuse_deleting(record)?;
     }
@@ -114,7 +117,8 @@ async fn run(session: &Session, rendered: &Rendered, options: &Options, lease: &
     view.desired = view.desired.into_iter().map(|desired| desired.owned_by(&record_uid)).collect();
     let who = Provenance { environment: &rendered.env.id, record_uid: &record_uid };
     let mut stored = view.stored.clone();
-    let ahead = write_ahead::write_ahead(&mut stored.inventory, &view.plan, &view.desired, &view.observed, who);
+    let ahead =
+        write_ahead::write_ahead(&mut stored.inventory, &view.plan, &view.desired, &view.observed, who);
     if ahead {
         session.records.write_inventory(&begun, &mut stored).await?;
     }
@@ -133,15 +137,20 @@ async fn run(session: &Session, rendered: &Rendered, options: &Options, lease: &
     })
 }
 
-/// Reads the world; joins the environment when the caller is not bound in its namespace yet, and
-/// waits for a namespace of an earlier life to be gone.
-async fn read_world(session: &Session, rendered: &Rendered) -> Result<Preview> {
+/// Reads the world; binds the caller first when it may not look into the environment's namespace yet,
+/// and waits for a namespace of an earlier life to be gone.
+async fn read_world(session: &Session, rendered: &Rendered, lease: &Lease) -> Result<Preview> {
     if rendered.policy.namespace == NamespacePolicy::Owned {
         wait_for_old_namespace(session, namespace(rendered)).await?;
     }
     match preview(session, rendered).await {
-        Err(Error::Cluster(cluster::Error::Api { code: 403, .. })) if join(session, rendered).await? => {
-            preview(session, rendered).await
+        Err(refused @ Error::Cluster(cluster::Error::Api { code: 403, .. })) => {
+            let Some(record) = session.records.get(&rendered.env.name).await? else { return Err(refused) };
+            if access::gain(session, &record, lease).await? {
+                preview(session, rendered).await
+            } else {
+                Err(refused)
+            }
         }
         other => other,
     }
@@ -163,38 +172,6 @@ async fn wait_for_old_namespace(session: &Session, name: &str) -> Result<()> {
     Err(execute::stuck(&object, live.as_ref()).into())
 }
 
-/// Binds the caller in a namespace that somebody else brought up. False when that is not the reason
-/// for the refusal.
-async fn join(session: &Session, rendered: &Rendered) -> Result<bool> {
-    let namespace = namespace(rendered);
-    let binding = binding(namespace);
-    let resource = session.resource(&binding).await?;
-    let Ok(Some(live)) = session.cluster.get(&resource, &binding).await else { return Ok(false) };
-    let labelled = plan::text(&live, &["metadata", "labels", plan::ENVIRONMENT_LABEL]);
-    let me = caller(session).await?;
-    let mut subjects = live.get("subjects").and_then(Value::as_array).cloned().unwrap_or_default();
-    if labelled != Some(rendered.env.id.as_str()) || subjects.contains(&me) {
-        return Ok(false);
-    }
-    session.tell(Event::Note(format!("binding the caller in {namespace}")));
-    subjects.push(me);
-    let mut manifest = plan::owned_fields(&live, plan::FIELD_MANAGER).unwrap_or_else(|| json!({}));
-    manifest["apiVersion"] = json!(binding.api_version());
-    manifest["kind"] = json!(binding.kind);
-    manifest["metadata"]["name"] = json!(binding.name);
-    manifest["metadata"]["namespace"] = json!(namespace);
-    manifest["metadata"]["uid"] = json!(plan::uid(&live));
-    manifest["subjects"] = json!(subjects);
-    session.cluster.apply(&resource, &binding, &manifest, false).await?;
-    for _ in 0..50 {
-        if session.cluster.may("list", "", "configmaps", namespace).await? {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    Ok(true)
-}
-
 fn refuse_deleting(record: &EnvironmentRecord) -> Result<()> {
     let going = record.metadata.deletion_timestamp.is_some()
         || matches!(record.spec.state, State::Deleting | State::DeleteBlocked);
@@ -212,9 +189,10 @@ fn guard_stake(plan: &Plan, options: &Options) -> Result<()> {
     if plan.at_stake.is_empty() || options.approve.as_deref() == Some(&digest) {
         return Ok(());
     }
-    let mut diagnostic = Diagnostic::new("ENV010", Category::Refused, "the plan destroys what cannot be brought back")
-        .on(plan.environment.clone())
-        .help(format!("Look at `mimeo diff`, then run the command again with --approve {digest}"));
+    let mut diagnostic =
+        Diagnostic::new("ENV010", Category::Refused, "the plan destroys what cannot be brought back")
+            .on(plan.environment.clone())
+            .help(format!("Look at `mimeo diff`, then run the command again with --approve {digest}"));
     diagnostic.detail = plan.at_stake.clone();
     Err(diagnostic.into())
 }
@@ -247,11 +225,17 @@ async fn record(
         message: None,
         epoch: lease.epoch(),
         inputs: rendered.parameters.iter().map(|(name, input)| (name.clone(), input.value.clone())).collect(),
-        lock: serde_json::to_value(&rendered.lock).ok().and_then(|lock| lock.as_object().cloned()).unwrap_or_default(),
+        lock: serde_json::to_value(&rendered.lock)
+            .ok()
+            .and_then(|lock| lock.as_object().cloned())
+            .unwrap_or_default(),
         protected: rendered.lifecycle.protected,
         last_up: options.now.to_string(),
         expires_at: expires_at(rendered, options.now),
-        inventory: view.record.as_ref().map_or_else(InventoryMark::default, |record| record.spec.inventory.clone()),
+        inventory: view
+            .record
+            .as_ref()
+            .map_or_else(InventoryMark::default, |record| record.spec.inventory.clone()),
         teardown: None,
     };
     match &view.record {
@@ -264,7 +248,8 @@ async fn record(
             let mut new = EnvironmentRecord::new(&env.name, spec);
             new.metadata.namespace = Some(session.records.namespace().to_owned());
             new.metadata.finalizers = Some(vec![cluster::TEARDOWN_FINALIZER.to_owned()]);
-            new.metadata.labels = Some([(plan::ENVIRONMENT_LABEL.to_owned(), env.id.clone())].into_iter().collect());
+            new.metadata.labels =
+                Some([(plan::ENVIRONMENT_LABEL.to_owned(), env.id.clone())].into_iter().collect());
             Ok(session.records.create(&new).await?)
         }
     }
@@ -332,7 +317,8 @@ async fn is_settled(session: &Session, rendered: &Rendered, view: &Preview) -> R
     if !services {
         return Ok(false);
     }
-    let slice: ObjectRef = read::object("discovery.k8s.io", "v1", "EndpointSlice", Some(namespace(rendered)), "");
+    let slice: ObjectRef =
+        read::object("discovery.k8s.io", "v1", "EndpointSlice", Some(namespace(rendered)), "");
     let resource = session.resource(&slice).await?;
     let listing = session.cluster.list(&resource, Some(namespace(rendered)), "").await?;
     Ok(health::settled(&view.plan.waves, live, &listing.items))
@@ -360,9 +346,10 @@ async fn finish(
         }
         record.spec.inventory = stored.mark();
         record.spec.state = if outcome.is_ok() { State::Ready } else { State::Failed };
-        record.spec.message = outcome.as_ref().err().map(|error| {
-            error.diagnostics().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-        });
+        record.spec.message = outcome
+            .as_ref()
+            .err()
+            .map(|error| error.diagnostics().iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
         record.spec.expires_at = expires_at(rendered, options.now);
         session.records.replace(&record).await?;
         Ok::<(), Error>(())

@@ -47,7 +47,9 @@ fn comparable(object: &Value) -> Value {
         fields.remove("status");
     }
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        for field in ["managedFields", "resourceVersion", "generation", "creationTimestamp", "uid", "selfLink"] {
+        for field in
+            ["managedFields", "resourceVersion", "generation", "creationTimestamp", "uid", "selfLink"]
+        {
             metadata.remove(field);
         }
     }
@@ -90,8 +92,11 @@ fn walk_list(path: &str, before: &[Value], after: &[Value], changes: &mut Vec<Fi
         }
         return;
     };
-    let find = |items: &'_ [Value], wanted: &Value| items.iter().find(|item| item.get(key) == Some(wanted)).cloned();
-    let label = |wanted: &Value| format!("{path}[{key}={}]", wanted.as_str().map_or(wanted.to_string(), str::to_owned));
+    let find =
+        |items: &'_ [Value], wanted: &Value| items.iter().find(|item| item.get(key) == Some(wanted)).cloned();
+    let label = |wanted: &Value| {
+        format!("{path}[{key}={}]", wanted.as_str().map_or(wanted.to_string(), str::to_owned))
+    };
     for item in before {
         let wanted = &item[key];
         walk(label(wanted), Some(item), find(after, wanted).as_ref(), changes);
@@ -140,7 +145,10 @@ mod tests {
         let changes = diff(&before, &after);
         assert_eq!(changes.len(), 1);
         assert_eq!(changes[0].path, "spec.containers[name=web].image");
-        assert_eq!((changes[0].before.clone(), changes[0].after.clone()), (Some(json!("a:1")), Some(json!("a:2"))));
+        assert_eq!(
+            (changes[0].before.clone(), changes[0].after.clone()),
+            (Some(json!("a:1")), Some(json!("a:2")))
+        );
     }
 
     #[test]

@@ -52,7 +52,9 @@ impl Refusal {
     #[must_use]
     pub fn object(&self) -> Option<&ObjectRef> {
         match self {
-            Self::Foreign { object, .. } | Self::Unknown { object } | Self::Terminating { object } => Some(object),
+            Self::Foreign { object, .. } | Self::Unknown { object } | Self::Terminating { object } => {
+                Some(object)
+            }
             Self::Conflict { object, .. } => Some(object),
             Self::EmptyRendering => None,
         }

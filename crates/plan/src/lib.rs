@@ -18,7 +18,9 @@ mod redact;
 mod steps;
 mod teardown;
 
-pub use desired::{Desired, ENVIRONMENT_LABEL, OWNER_ANNOTATION, Order, Origin, Rerun, Stage, desired_digest};
+pub use desired::{
+    Desired, ENVIRONMENT_LABEL, OWNER_ANNOTATION, Order, Origin, Rerun, Stage, desired_digest,
+};
 pub use diff::{FieldChange, diff, diff_present};
 pub use guard::Refusal;
 pub use inventory::{Entry, Inventory};

@@ -49,7 +49,10 @@ pub fn ownership(live: &Value, entry: Option<&Entry>, who: Provenance<'_>) -> Ow
     }
     Ownership::Foreign(match &entry.uid {
         Some(known) if !entry.pending => {
-            format!("the object mimeo made (uid {known}) was deleted and another one has its name ({})", described(live))
+            format!(
+                "the object mimeo made (uid {known}) was deleted and another one has its name ({})",
+                described(live)
+            )
         }
         _ => format!("it exists and mimeo did not make it ({})", described(live)),
     })
@@ -107,7 +110,10 @@ mod tests {
 
     #[test]
     fn a_uid_in_the_inventory_is_ours() {
-        assert_eq!(ownership(&live(), Some(&entry(Some("u1"), false)), WHO), Ownership::Ours { marked: true });
+        assert_eq!(
+            ownership(&live(), Some(&entry(Some("u1"), false)), WHO),
+            Ownership::Ours { marked: true }
+        );
     }
 
     #[test]

@@ -6,9 +6,9 @@ use base64::Engine as _;
 use serde_json::Value;
 
 use crate::{
-    Action, Desired, DryRun, Entry, FIELD_MANAGER, FieldChange, Inventory, Key, Note, ObjectRef, Observed, Order,
-    Origin, Ownership, Plan, Provenance, Refusal, Rerun, Stage, Step, Wave, at, desired_digest, diff, diff_present,
-    is_secret, owned_digest, ownership, redact, text, uid,
+    Action, Desired, DryRun, Entry, FIELD_MANAGER, FieldChange, Inventory, Key, Note, ObjectRef, Observed,
+    Order, Origin, Ownership, Plan, Provenance, Refusal, Rerun, Stage, Step, Wave, at, desired_digest, diff,
+    diff_present, is_secret, owned_digest, ownership, redact, text, uid,
 };
 
 /// Everything a plan is made from.
@@ -66,7 +66,9 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
         }
     }
     let templated = |origin: &Origin| !matches!(origin, Origin::Engine);
-    if !inputs.inventory.entries.is_empty() && !inputs.desired.iter().any(|desired| templated(&desired.origin)) {
+    if !inputs.inventory.entries.is_empty()
+        && !inputs.desired.iter().any(|desired| templated(&desired.origin))
+    {
         refusals.push(Refusal::EmptyRendering);
     }
     if !refusals.is_empty() {
@@ -130,7 +132,11 @@ fn step_for(inputs: &Inputs<'_>, desired: &Desired) -> Result<Option<Step>, Refu
         return Ok(Some(step(desired, Action::Create, reason, Vec::new(), None)));
     };
     if let Ownership::Foreign(why) = ownership(live, entry, inputs.who) {
-        return Err(Refusal::Foreign { object: desired.object.clone(), component: desired.component.clone(), why });
+        return Err(Refusal::Foreign {
+            object: desired.object.clone(),
+            component: desired.component.clone(),
+            why,
+        });
     }
     if is_terminating(live) {
         if desired.order.stage == Stage::Namespace {
@@ -149,11 +155,23 @@ fn step_for(inputs: &Inputs<'_>, desired: &Desired) -> Result<Option<Step>, Refu
         None => return Err(Refusal::Unknown { object: desired.object.clone() }),
         Some(DryRun::Immutable(_)) if desired.is_job() => {
             let changes = diff_present(live, &desired.manifest);
-            Some(step(desired, Action::Recreate, "a Job runs once: it runs again with the change", changes, Some(live)))
+            Some(step(
+                desired,
+                Action::Recreate,
+                "a Job runs once: it runs again with the change",
+                changes,
+                Some(live),
+            ))
         }
         Some(DryRun::Immutable(_)) => {
             let changes = diff_present(live, &desired.manifest);
-            Some(step(desired, Action::Recreate, "a field that cannot change in place changes", changes, Some(live)))
+            Some(step(
+                desired,
+                Action::Recreate,
+                "a field that cannot change in place changes",
+                changes,
+                Some(live),
+            ))
         }
         Some(DryRun::Conflict(fields)) => {
             return Err(Refusal::Conflict { object: desired.object.clone(), fields: fields.clone() });
@@ -174,7 +192,13 @@ fn step_for(inputs: &Inputs<'_>, desired: &Desired) -> Result<Option<Step>, Refu
 
 const TAKEN_BACK: &str = "somebody changed fields that mimeo owns";
 
-fn step(desired: &Desired, action: Action, reason: &str, changes: Vec<FieldChange>, live: Option<&Value>) -> Step {
+fn step(
+    desired: &Desired,
+    action: Action,
+    reason: &str,
+    changes: Vec<FieldChange>,
+    live: Option<&Value>,
+) -> Step {
     Step {
         action,
         object: desired.object.clone(),
@@ -184,14 +208,17 @@ fn step(desired: &Desired, action: Action, reason: &str, changes: Vec<FieldChang
         changes,
         takes_back: Vec::new(),
         uid: live.and_then(uid).map(str::to_owned),
-        resource_version: live.and_then(|live| text(live, &["metadata", "resourceVersion"])).map(str::to_owned),
+        resource_version: live
+            .and_then(|live| text(live, &["metadata", "resourceVersion"]))
+            .map(str::to_owned),
     }
 }
 
 /// Adds the Jobs whose result is worthless once the steps so far have run. One round per level is
 /// enough, since a Job depends on levels below its own only; gates come last.
 fn rerun(inputs: &Inputs<'_>, steps: &mut BTreeMap<Key, Step>, prunes: bool) {
-    let mut jobs: Vec<&Desired> = inputs.desired.iter().filter(|desired| !desired.reruns_after.is_empty()).collect();
+    let mut jobs: Vec<&Desired> =
+        inputs.desired.iter().filter(|desired| !desired.reruns_after.is_empty()).collect();
     jobs.sort_by_key(|desired| desired.order);
     for job in jobs {
         let key = job.object.key();
@@ -200,13 +227,16 @@ fn rerun(inputs: &Inputs<'_>, steps: &mut BTreeMap<Key, Step>, prunes: bool) {
             continue;
         }
         let reason = job.reruns_after.iter().find_map(|after| match after {
-            Rerun::AfterStorageOf(component) => storage_is_new(steps, component)
-                .then(|| format!("the storage of {component} is new")),
+            Rerun::AfterStorageOf(component) => {
+                storage_is_new(steps, component).then(|| format!("the storage of {component} is new"))
+            }
             Rerun::AfterDataOf(component) => steps
                 .values()
                 .any(|step| step.order.stage == Stage::Data && step.component == *component)
                 .then(|| format!("data is copied into {component} again")),
-            Rerun::AfterAnything => (prunes || !steps.is_empty()).then(|| "the environment changes".to_owned()),
+            Rerun::AfterAnything => {
+                (prunes || !steps.is_empty()).then(|| "the environment changes".to_owned())
+            }
         });
         if let Some(reason) = reason {
             steps.insert(key, step(job, Action::Recreate, &reason, Vec::new(), Some(live)));
@@ -285,7 +315,9 @@ fn prune(inputs: &Inputs<'_>) -> (Vec<Step>, Vec<Note>) {
                 resource_version: None,
             }),
             Ownership::Ours { marked: false } => {
-                note("kept: somebody removed its mimeo label or field manager; delete it yourself".to_owned());
+                note(
+                    "kept: somebody removed its mimeo label or field manager; delete it yourself".to_owned(),
+                );
             }
             Ownership::Foreign(why) => note(format!("kept: {why}")),
         }
@@ -307,7 +339,11 @@ fn at_stake(inputs: &Inputs<'_>, steps: &BTreeMap<Key, Step>, prune: &[Step]) ->
     let before = inputs.inventory.entries.iter().filter(|entry| lasting(&entry.object)).count();
     let going: Vec<&Step> = prune.iter().filter(|step| lasting(&step.object)).collect();
     if going.len() * 2 > before {
-        stake.extend(going.iter().map(|step| format!("{}: deleted, with more than half of the environment", step.object.short())));
+        stake.extend(
+            going.iter().map(|step| {
+                format!("{}: deleted, with more than half of the environment", step.object.short())
+            }),
+        );
     }
     stake.sort();
     stake.dedup();

@@ -34,8 +34,15 @@ pub fn teardown(inventory: &Inventory, owned_namespace: Option<&str>) -> Vec<Tea
     result
 }
 
-const PHASES: [&str; 7] =
-    ["data jobs", "custom resources", "ingress and load balancers", "workloads", "volumes", "rest", "namespace"];
+const PHASES: [&str; 7] = [
+    "data jobs",
+    "custom resources",
+    "ingress and load balancers",
+    "workloads",
+    "volumes",
+    "rest",
+    "namespace",
+];
 
 fn phase_of(entry: &Entry, owned_namespace: Option<&str>) -> Option<usize> {
     let object = &entry.object;

@@ -6,6 +6,8 @@
 //! What a case leaves out of `environments/qa.yaml` and `templates/web/` is filled in by the smallest that
 //! works. `UPDATE_EXPECT=1` rewrites the expectations.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! One commit, two clones in two folders: the same bytes.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use std::path::Path;
 use std::sync::Arc;
 

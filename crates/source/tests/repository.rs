@@ -1,5 +1,7 @@
 //! Real repositories, made here: what a revision means, and which files it has.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use std::fs;
 use std::path::Path;
 
@@ -228,4 +230,72 @@ fn a_damaged_object_is_not_an_absent_file() {
     let head = fixture.git.refname_to_id("refs/heads/main").unwrap().to_string();
     let tree = fixture.open().tree(&head).unwrap();
     assert_eq!(file_code(tree.read("dir/a")), "GIT012");
+}
+
+/// `git daemon` on loopback, ended with the test.
+struct Daemon {
+    child: std::process::Child,
+    url: String,
+}
+
+impl Daemon {
+    fn serve(folder: &Path) -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = std::process::Command::new("git")
+            .args(["daemon", "--export-all", "--listen=127.0.0.1", &format!("--port={port}"), "--reuseaddr"])
+            .arg(format!("--base-path={}", folder.display()))
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        for _ in 0..200 {
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(25));
+        }
+        Self { child, url: format!("git://127.0.0.1:{port}/") }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_url_is_fetched_without_history_and_again_when_it_moves() {
+    let fixture = Fixture::new();
+    fixture.commit("refs/heads/main", &[("a", BLOB, "1")]);
+    let second = fixture.commit("refs/heads/main", &[("a", BLOB, "2")]);
+    let side = fixture.commit("refs/heads/feature/x", &[("a", BLOB, "3")]);
+    let daemon = Daemon::serve(fixture.folder.path());
+    let cache = TempDir::new().unwrap();
+    let open = || Repository::open(Some(&daemon.url), cache.path());
+    let repository = open().unwrap();
+    let resolved = |repository: &Repository, rev: Option<&str>| repository.resolve(rev, None).unwrap();
+    assert_eq!(resolved(&repository, None).revision, second.to_string());
+    assert_eq!(resolved(&repository, None).ref_name, "main");
+    assert!(!resolved(&repository, None).dirty);
+    assert_eq!(resolved(&repository, Some("feature/x")).revision, side.to_string());
+    assert!(Git::open(repository.folder()).unwrap().is_shallow());
+    let tree = repository.tree(&side.to_string()).unwrap();
+    assert_eq!(tree.read("a").unwrap().unwrap(), b"3");
+
+    // Moved, and one gone.
+    let third = fixture.commit("refs/heads/main", &[("a", BLOB, "4")]);
+    fixture.git.find_reference("refs/heads/feature/x").unwrap().delete().unwrap();
+    let several: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| resolved(&open().unwrap(), None).revision)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(several, vec![third.to_string(); 4]);
+    assert_eq!(code(open().unwrap().resolve(Some("feature/x"), None)).0, "GIT001");
+    // What was read before stays readable.
+    assert_eq!(tree.read("a").unwrap().unwrap(), b"3");
+
+    let gone = format!("{}none", daemon.url);
+    assert_eq!(code(Repository::open(Some(&gone), cache.path())).0, "GIT014");
 }

@@ -29,7 +29,6 @@ pub struct Mimeo {
 }
 
 /// What came of a run.
-#[must_use]
 #[derive(Clone)]
 pub struct Outcome {
     /// The command line.

@@ -102,6 +102,17 @@ struct State {
     over: bool,
 }
 
+impl State {
+    /// The number of the refused write that this one repeats, if it does: a right that was just given
+    /// takes a moment to be known, and how often that is tried is chance.
+    fn repeated(&self, exchange: &Exchange) -> Option<usize> {
+        let refused = self.log.iter().rev().find(|earlier| {
+            earlier.method == exchange.method && earlier.path == exchange.path && earlier.body == exchange.body
+        })?;
+        (refused.status == Some(403)).then_some(refused.write)?
+    }
+}
+
 impl Relay {
     /// Starts a relay to the server of a kubeconfig.
     ///
@@ -227,10 +238,13 @@ impl Inner {
                 state.log.push(exchange);
                 anyhow::bail!("the program is dead");
             }
-            state.writes += 1;
-            exchange.write = Some(state.writes);
+            exchange.write = state.repeated(&exchange);
+            if exchange.write.is_none() {
+                state.writes += 1;
+                exchange.write = Some(state.writes);
+            }
             if let Some((wanted, how)) = state.cut
-                && wanted == state.writes
+                && exchange.write == Some(wanted)
             {
                 state.closed = true;
                 exchange.note = format!("killed here: {how:?}");

@@ -19,8 +19,13 @@ binary() {
   local folder=$1 name=$2 flags=$3 package=$4 usual=$5 key
   key=$(content_key "$flags $package $(uname -m)" "$LAB_DIR/$folder"/*.go "$LAB_DIR/$folder"/go.*)
   BINARY="$CACHE/bin/$name-$key/$name"
-  [[ -x $BINARY ]] && return 0
-  long "$name binary" "$usual" build_binary "$LAB_DIR/$folder" "$flags" "$package" "$BINARY"
+  [[ ! -x $BINARY ]] || return 0
+  mkdir -p "$CACHE"
+  # Another checkout, or a test's control plane, may be building the same.
+  (
+    flock 8
+    [[ -x $BINARY ]] || long "$name binary" "$usual" build_binary "$LAB_DIR/$folder" "$flags" "$package" "$BINARY"
+  ) 8>"$CACHE/build.lock"
 }
 
 build_binary() {

@@ -2,6 +2,7 @@
 # What every stage of the lab shares: paths, messages, and processes that are
 # started, recorded, found again and stopped.
 
+# shellcheck disable=SC2034
 readonly LAB_DIR # set by the caller: the folder this lab's source lies in
 CHECKOUT=$(cd "$LAB_DIR/../.." && pwd)
 readonly CHECKOUT

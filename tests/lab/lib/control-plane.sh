@@ -17,7 +17,7 @@ plane_identities() {
   [[ -s $pki/tokens.csv ]] && return 0
   (
     umask 077
-    cd "$pki"
+    cd "$pki" || exit 1
     openssl ecparam -name prime256v1 -genkey -noout -out ca.key
     openssl req -x509 -new -key ca.key -days 3650 -subj /CN=mimeo-lab -out ca.crt \
       -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign

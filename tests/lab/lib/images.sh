@@ -5,7 +5,8 @@
 #
 # A recipe is tests/lab/images/NAME/recipe: REF, FROM (base unless set), a
 # function `build` that fills $ROOT, and a function `inputs` that prints files
-# the result depends on besides the recipe's own folder.
+# the result depends on besides the recipe's own folder. With ALONE=yes, `build`
+# starts from an empty folder and its files are laid over FROM as they are.
 
 readonly IMAGES=(pause busybox postgres dbt)
 readonly STORE=$CACHE/images
@@ -64,6 +65,7 @@ recipe() {
   local name=$1 base_key='' files=()
   RECIPE=$LAB_DIR/images/$name
   FROM=base
+  ALONE=
   [[ $name != base ]] || FROM=
   BASE_ENTRY=
   inputs() { :; }
@@ -120,19 +122,20 @@ make_image() {
   mkdir -m 0755 "$ROOT"
   if [[ $FROM ]]; then
     local digest
-    while read -r digest; do
-      tar -xf "$STORE/blobs/${digest/:/\/}" -C "$ROOT" --numeric-owner --xattrs
-      layers+=("$digest")
-    done < <(image_tool layers "$STORE" "$BASE_ENTRY")
-    # Compared with afterwards. The layer of one file needs no second copy.
-    cp -a "$ROOT" "$work/base"
+    mapfile -t layers < <(image_tool layers "$STORE" "$BASE_ENTRY")
+    if [[ ! $ALONE ]]; then
+      for digest in "${layers[@]}"; do
+        tar -xf "$STORE/blobs/${digest/:/\/}" -C "$ROOT" --numeric-owner --xattrs
+      done
+      # What is new is found by comparison with this.
+      cp -a "$ROOT" "$work/base"
+    fi
   fi
   (
     set -euo pipefail
     build
   )
-  # A new layer must not change its folder's date only because it was built.
-  if [[ $FROM ]]; then
+  if [[ $FROM && ! $ALONE ]]; then
     image_tool layer --base "$work/base" "$ROOT" "$work/layer.tar"
   else
     image_tool layer "$ROOT" "$work/layer.tar"

@@ -135,7 +135,7 @@ node_is_ready() {
 }
 
 link_volumes() {
-  mkdir -p -m 0755 "$STATE/volumes"
+  mkdir -p "$STATE/volumes"
   [[ $(readlink "$VOLUMES_LINK") == "$STATE/volumes" ]] && return 0
   rmdir "$VOLUMES_LINK" 2>/dev/null || true
   ln -sT "$STATE/volumes" "$VOLUMES_LINK" 2>/dev/null ||

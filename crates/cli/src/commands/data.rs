@@ -72,7 +72,8 @@ async fn copy(request: &str) -> Outcome {
 async fn gate(request: &str) -> Outcome {
     let request: data::GateRequest = parse(request)?;
     let answer = data::gate(&request, &secret("MIMEO_TARGET_PASSWORD")?).await?;
-    let message = json!({"value": answer.value, "expect": request.expect, "passed": answer.passed}).to_string();
+    let message =
+        json!({"value": answer.value, "expect": request.expect, "passed": answer.passed}).to_string();
     Ok((message, if answer.passed { 0 } else { GATE_NOT_PASSED }))
 }
 

@@ -40,7 +40,16 @@ pub struct DownArgs {
 
 pub async fn run(args: DownArgs, global: &Global, ui: &Ui) -> Result<u8, Error> {
     let session = session(global, ui).await?;
-    let record = select::environment(&session, &args.environment, &args.source).await?;
+    let record = match select::environment(&session, &args.environment, &args.source).await {
+        Ok(record) => record,
+        Err(error) => {
+            let Some(receipt) = select::receipt(&session, &args.environment, &args.source).await else {
+                return Err(error);
+            };
+            ui.say(&format!("{} is gone already, since {}", receipt.spec.environment, receipt.spec.finished));
+            return Ok(0);
+        }
+    };
     let name = record.metadata.name.clone().unwrap_or_default();
     if !args.yes {
         confirm(&name, &record.spec.r#ref)?;
@@ -52,7 +61,11 @@ pub async fn run(args: DownArgs, global: &Global, ui: &Ui) -> Result<u8, Error> 
         Some(text) => ui.data(&text),
         None if ui.output == Output::Name => ui.data(&name),
         None => {
-            ui.data(&format!("{name} is gone: {} objects, proven by {} live reads", receipt.objects, receipt.looks.len()));
+            ui.data(&format!(
+                "{name} is gone: {} objects, proven by {} live reads",
+                receipt.objects,
+                receipt.looks.len()
+            ));
             for kept in receipt.looks.iter().flat_map(|look| &look.found) {
                 ui.say(&format!("note: {kept}"));
             }
@@ -63,7 +76,9 @@ pub async fn run(args: DownArgs, global: &Global, ui: &Ui) -> Result<u8, Error> 
 
 fn confirm(name: &str, reference: &str) -> Result<(), Error> {
     let refused = |cause: &str| {
-        Diagnostic::new("ENV016", Category::Refused, cause).on(name.to_owned()).help("Pass --yes to take it down without a question")
+        Diagnostic::new("ENV016", Category::Refused, cause)
+            .on(name.to_owned())
+            .help("Pass --yes to take it down without a question")
     };
     if !Ui::can_ask() {
         return Err(refused("taking an environment down needs a yes, and nobody is there to give it").into());

@@ -42,7 +42,8 @@ pub async fn run(args: LogsArgs, global: &Global, ui: &Ui) -> Result<u8, Error> 
     let stored = session.records.inventory(&record).await?;
     let mut containers = logs::containers(&session, &record, &stored).await?;
     if let Some(component) = &args.component {
-        let known: Vec<String> = stored.inventory.entries.iter().map(|entry| entry.component.clone()).collect();
+        let known: Vec<String> =
+            stored.inventory.entries.iter().map(|entry| entry.component.clone()).collect();
         if !known.contains(component) {
             return Err(Diagnostic::error("ENV017", "the environment has no such component")
                 .on(component.clone())

@@ -23,7 +23,9 @@ pub struct UninstallArgs {
 pub async fn run(args: UninstallArgs, global: &Global, ui: &Ui) -> Result<u8, Error> {
     let session = session(global, ui).await?;
     if !args.yes {
-        let refused = |cause: &str| Diagnostic::new("ENV016", Category::Refused, cause).help("Pass --yes to go on without a question");
+        let refused = |cause: &str| {
+            Diagnostic::new("ENV016", Category::Refused, cause).help("Pass --yes to go on without a question")
+        };
         if !Ui::can_ask() {
             return Err(refused("uninstalling needs a yes, and nobody is there to give it").into());
         }

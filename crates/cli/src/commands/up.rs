@@ -87,7 +87,8 @@ fn show(report: &up::Report, ui: &Ui) {
     if ui.output == Output::Name {
         return ui.data(&report.name);
     }
-    let gates: Vec<_> = report.gates.iter().map(|(name, answer)| json!({"name": name, "answer": answer})).collect();
+    let gates: Vec<_> =
+        report.gates.iter().map(|(name, answer)| json!({"name": name, "answer": answer})).collect();
     let value = json!({
         "name": report.name, "namespace": report.namespace, "revision": report.revision,
         "expiresAt": report.expires_at, "components": report.components, "gates": gates,

@@ -14,7 +14,8 @@ pub fn text(diagnostic: &Diagnostic) -> String {
         Severity::Error => (BAD, "error"),
         Severity::Warning => (WARN, "warning"),
     };
-    let mut lines = vec![format!("{style}{word}[{}]{style:#}: {}", diagnostic.code, plain(&diagnostic.cause))];
+    let mut lines =
+        vec![format!("{style}{word}[{}]{style:#}: {}", diagnostic.code, plain(&diagnostic.cause))];
     if let Some(place) = &diagnostic.place {
         lines.push(format!("  {DIM}-->{DIM:#} {place}"));
     }
@@ -23,7 +24,10 @@ pub fn text(diagnostic: &Diagnostic) -> String {
         let indent = " ".repeat(number.len());
         lines.push(format!(" {DIM}{indent} |{DIM:#}"));
         lines.push(format!(" {DIM}{number} |{DIM:#} {}", plain(snippet).replace('\t', " ")));
-        lines.push(format!(" {DIM}{indent} |{DIM:#} {}{BAD}^{BAD:#}", " ".repeat(place.column.saturating_sub(1))));
+        lines.push(format!(
+            " {DIM}{indent} |{DIM:#} {}{BAD}^{BAD:#}",
+            " ".repeat(place.column.saturating_sub(1))
+        ));
     }
     if let Some(object) = &diagnostic.object {
         lines.push(format!("  {DIM}in{DIM:#}  {}", plain(object)));

@@ -30,7 +30,11 @@ pub fn list(environments: &[EnvironmentStatus], output: Output) -> String {
                 environment.expires_at.clone().unwrap_or_else(|| "never".to_owned()),
             ];
             if output == Output::Wide {
-                row.extend([environment.id.clone(), environment.repository.clone(), environment.namespace.clone()]);
+                row.extend([
+                    environment.id.clone(),
+                    environment.repository.clone(),
+                    environment.namespace.clone(),
+                ]);
             }
             row
         })

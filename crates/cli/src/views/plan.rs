@@ -21,7 +21,10 @@ pub fn text(plan: &Plan) -> String {
         lines.push(format!("{WARN}!{WARN:#} {}: {}", note.object, plain(&note.text)));
     }
     if !plan.at_stake.is_empty() {
-        lines.push(format!("{BAD}this cannot be brought back{BAD:#} (approve with --approve {}):", plan.digest()));
+        lines.push(format!(
+            "{BAD}this cannot be brought back{BAD:#} (approve with --approve {}):",
+            plan.digest()
+        ));
         lines.extend(plan.at_stake.iter().map(|line| format!("    {}", plain(line))));
     }
     lines.push(summary(plan));
@@ -47,7 +50,11 @@ fn counted(plan: &Plan, words: [&str; 4]) -> String {
         .map(|(count, word)| format!("{count} {word}"))
         .collect();
     let place = format!("{} at {}", plan.environment, plan.revision.get(..12).unwrap_or(&plan.revision));
-    if parts.is_empty() { format!("{place}: nothing changes") } else { format!("{place}: {}", parts.join(", ")) }
+    if parts.is_empty() {
+        format!("{place}: nothing changes")
+    } else {
+        format!("{place}: {}", parts.join(", "))
+    }
 }
 
 fn step_lines(step: &Step) -> Vec<String> {

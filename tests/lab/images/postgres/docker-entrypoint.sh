@@ -119,6 +119,7 @@ temporary_start() {
 
 temporary_stop() { PGUSER="${PGUSER:-postgres}" pg_ctl -D "$PGDATA" -m fast -w stop; }
 
+# shellcheck disable=SC2097,SC2098 # the arguments are expanded before the assignment
 first_database() {
   local exists
   exists=$(POSTGRES_DB='' sql --dbname postgres --set db="$POSTGRES_DB" --tuples-only <<<"SELECT 1 FROM pg_database WHERE datname = :'db' ;")
