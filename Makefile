@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 LAB := tests/lab/lab
 
-.PHONY: help demo build lab-up lab-down lab-status lab-shell lab-kubeconfig lab-kubectl lab-test
+.PHONY: help demo build bench lab-up lab-down lab-status lab-shell lab-kubeconfig lab-kubectl lab-test
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | \
@@ -41,3 +41,6 @@ lab-kubectl: ## print the path of the lab's kubectl (use make -s)
 
 lab-test: ## test the lab itself: kills, restarts and stops it
 	@tests/lab/test
+
+bench: build ## what mimeo costs, beside its peers on a control plane of its own (a table, and target/bench/results.json)
+	@tests/bench/run

@@ -9,7 +9,7 @@ use kube::{
 };
 use plan::ObjectRef;
 
-use crate::{Cluster, Resource, Result};
+use crate::{Cluster, Error, Resource, Result};
 
 impl Cluster {
     /// Waits until the object with this uid is gone; false when it is still there after `patience`.
@@ -27,20 +27,23 @@ impl Cluster {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &api_resource(resource)),
             None => Api::all_with(self.client.clone(), &api_resource(resource)),
         };
-        match tokio::time::timeout(patience, await_condition(api, &object.name, is_deleted(uid))).await {
-            Err(_) => Ok(false),
-            Ok(Ok(_)) => Ok(true),
-            // A watch that breaks says nothing: one live read decides.
-            Ok(Err(error)) => match self.get(resource, object).await {
-                Ok(live) => Ok(live.as_ref().and_then(plan::uid) != Some(uid)),
-                Err(_) => {
-                    tracing::debug!(%error, "the watch broke");
-                    Err(crate::Error::Unreachable {
-                        server: self.server().to_owned(),
-                        cause: crate::connect::chain(&error),
-                    })
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            let wait = await_condition(api.clone(), &object.name, is_deleted(uid));
+            match tokio::time::timeout_at(deadline, wait).await {
+                Err(_) => return Ok(false),
+                Ok(Ok(_)) => return Ok(true),
+                // A watch that breaks says nothing: a live read decides, and whether to watch again.
+                Ok(Err(error)) => {
+                    tracing::debug!(error = crate::connect::chain(&error), "the watch broke");
+                    match self.get(resource, object).await {
+                        Ok(live) if live.as_ref().and_then(plan::uid) != Some(uid) => return Ok(true),
+                        Ok(_) | Err(Error::Unreachable { .. }) => {}
+                        Err(error) => return Err(error),
+                    }
+                    tokio::time::sleep(Duration::from_secs(1)).await;
                 }
-            },
+            }
         }
     }
 }

@@ -205,6 +205,7 @@ fn template_object(rendered: &Rendered, from: &RenderedObject, level: usize) -> 
                 .help("Remove the hook")));
         }
         None if runs(&object) => Stage::Workload,
+        None if matches!(object.kind.as_str(), "Role" | "ClusterRole") => Stage::Roles,
         None => Stage::Config,
     };
     let reruns_after = if object.is("batch", "Job") {

@@ -88,7 +88,7 @@ impl<'a> Run<'a> {
             Stage::Data => "data",
             Stage::Gate => "gates",
             Stage::Config | Stage::Workload => "health",
-            Stage::Namespace | Stage::Access => return,
+            Stage::Namespace | Stage::Access | Stage::Roles => return,
         };
         if !wave.wait_for.is_empty() {
             self.session.phase(format!("waiting: {text} (level {})", wave.order.level));
@@ -239,11 +239,21 @@ async fn create(session: &Session, lease: &Lease, wanted: &Desired) -> Result<Va
                     .help("Look at who made it; labels of mimeo were added to it. Remove them or the object, then run the command again")
                     .into());
             }
-            Err(cluster::Error::Api { code: 403, .. }) if begun.elapsed() < Duration::from_secs(2) => {
+            Err(error) if may_settle(&error, wanted) && begun.elapsed() < Duration::from_secs(2) => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             Err(error) => return Err(located(error, wanted)),
         }
+    }
+}
+
+/// The authorizer learns of fresh bindings and roles with a moment's delay: until then it answers 403,
+/// or 404 for the role that a binding names.
+fn may_settle(error: &cluster::Error, wanted: &Desired) -> bool {
+    match error.status() {
+        Some(403) => true,
+        Some(404) => matches!(wanted.object.kind.as_str(), "RoleBinding" | "ClusterRoleBinding"),
+        _ => false,
     }
 }
 

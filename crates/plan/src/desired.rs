@@ -21,6 +21,8 @@ pub enum Stage {
     Namespace,
     /// Who may work in it.
     Access,
+    /// Roles: the server refuses a binding to one that is not there yet.
+    Roles,
     /// Everything that does not run: configuration, services, volumes.
     Config,
     /// Hook Jobs that run before the component's workloads.

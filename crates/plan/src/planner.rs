@@ -270,6 +270,7 @@ fn waves(desired: &[Desired], mut steps: BTreeMap<Key, Step>) -> Vec<Wave> {
                 Stage::Workload => &[Stage::Config, Stage::Workload],
                 Stage::Namespace => &[Stage::Namespace],
                 Stage::Access => &[Stage::Access],
+                Stage::Roles => &[],
                 Stage::Config => &[Stage::Config],
                 Stage::Before => &[Stage::Before],
                 Stage::After => &[Stage::After],

@@ -62,7 +62,9 @@ fn phase_of(entry: &Entry, owned_namespace: Option<&str>) -> Option<usize> {
     } else {
         5
     };
-    let goes_with_namespace = inside && !matches!(phase, 0 | 1 | 2 | 4);
+    // Claims too: a pod that mounts one holds it (`kubernetes.io/pvc-protection`), and the namespace takes
+    // its pods first. The receipt looks for the volumes behind them.
+    let goes_with_namespace = inside && !matches!(phase, 0..=2);
     (!goes_with_namespace).then_some(phase)
 }
 
@@ -70,4 +72,68 @@ fn phase_of(entry: &Entry, owned_namespace: Option<&str>) -> Option<usize> {
 /// controller may have something outside to clean up.
 fn is_custom(object: &ObjectRef) -> bool {
     object.group.contains('.') && !object.group.ends_with(".k8s.io")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Order;
+
+    fn phases(owned: Option<&str>) -> Vec<(String, Vec<String>)> {
+        let entry = |group: &str, kind: &str, namespace: Option<&str>, stage: Stage, outside: bool| Entry {
+            object: ObjectRef {
+                group: group.into(),
+                version: "v1".into(),
+                kind: kind.into(),
+                namespace: namespace.map(str::to_owned),
+                name: if kind == "Namespace" { "ns".into() } else { kind.to_lowercase() },
+            },
+            component: "c".into(),
+            order: Order { level: 0, stage },
+            uid: Some("u".into()),
+            pending: false,
+            outside,
+            desired: String::new(),
+            owned: String::new(),
+        };
+        let inventory = Inventory {
+            entries: vec![
+                entry("", "Namespace", None, Stage::Namespace, false),
+                entry("", "ConfigMap", Some("ns"), Stage::Config, false),
+                entry("", "PersistentVolumeClaim", Some("ns"), Stage::Config, false),
+                entry("apps", "StatefulSet", Some("ns"), Stage::Workload, false),
+                entry("", "Service", Some("ns"), Stage::Config, true),
+                entry("kafka.example.com", "Topic", Some("ns"), Stage::Workload, false),
+                entry("batch", "Job", Some("mimeo-data"), Stage::Data, false),
+                entry("rbac.authorization.k8s.io", "ClusterRole", None, Stage::Roles, false),
+            ],
+        };
+        teardown(&inventory, owned)
+            .into_iter()
+            .map(|phase| (phase.name, phase.entries.iter().map(|entry| entry.object.kind.clone()).collect()))
+            .collect()
+    }
+
+    #[test]
+    fn an_owned_namespace_takes_what_only_lives_inside_it() {
+        let names = |kinds: &[&str]| kinds.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            phases(Some("ns")),
+            [
+                ("data jobs".to_owned(), names(&["Job"])),
+                ("custom resources".to_owned(), names(&["Topic"])),
+                ("ingress and load balancers".to_owned(), names(&["Service"])),
+                ("rest".to_owned(), names(&["ClusterRole"])),
+                ("namespace".to_owned(), names(&["Namespace"])),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_borrowed_namespace_stays_and_workloads_go_before_their_volumes() {
+        let phases = phases(None);
+        let position = |kind: &str| phases.iter().position(|(_, kinds)| kinds.iter().any(|known| known == kind));
+        assert!(position("StatefulSet") < position("PersistentVolumeClaim"));
+        assert_eq!(position("Namespace"), None);
+    }
 }

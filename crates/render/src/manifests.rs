@@ -129,11 +129,8 @@ fn one(
         let nodes = nodes.get_or_insert_with(|| yaml::document_nodes(path, &mapped.text).unwrap_or_default());
         let item = list.map(|item| vec!["items".to_owned(), item.to_string()]).unwrap_or_default();
         let steps = item.iter().chain(&fault.path).map(String::as_str);
-        let finding = match nodes.get(index) {
-            Some(node) => back(node.locate(steps).mark(fault.finding), source, mapped),
-            None => fault.finding.at(path, 1, 1),
-        };
-        let mut finding = finding.on(title);
+        let spot = nodes.get(index).map(|node| node.locate(steps).clone()).unwrap_or_default();
+        let mut finding = back(spot.mark(fault.finding), source, mapped).on(title);
         if title.starts_with("Secret") {
             finding.snippet = Some(HIDDEN.to_owned());
         }

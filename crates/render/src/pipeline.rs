@@ -308,13 +308,7 @@ fn finish(
     let gates = rendered(&body.gates, &mut found).map(|node| extras::gates(&node, &all.offers, &mut found));
     let policy = extras::policy(body, &mut found);
     found.extend(extras::not_carried_out(body));
-    found.extend(duplicates(&all.objects, &all.generated));
-    if all.objects.is_empty() && !found.iter().any(|finding| finding.severity == Severity::Error) {
-        found.push(
-            Diagnostic::error("YML006", "no object is rendered")
-                .help("check the manifests and their conditions"),
-        );
-    }
+    found.extend(nothing_or_twice(&all.objects, &all.generated));
     let found = excerpts(found, &prepared.spec.texts);
     stop_on_errors(&found)?;
     all.components.sort_by(|a, b| a.name.cmp(&b.name));
@@ -341,9 +335,13 @@ fn finish(
     Ok((rendered, found))
 }
 
-/// Objects that are rendered twice, or rendered and generated.
-fn duplicates(objects: &[RenderedObject], generated: &[GeneratedSecret]) -> Vec<Diagnostic> {
+/// A rendering without objects; objects that are rendered twice, or rendered and generated.
+fn nothing_or_twice(objects: &[RenderedObject], generated: &[GeneratedSecret]) -> Vec<Diagnostic> {
     let mut found = Vec::new();
+    if objects.is_empty() {
+        let finding = Diagnostic::error("YML006", "no object is rendered");
+        found.push(finding.help("check the manifests and their conditions"));
+    }
     let mut seen: BTreeMap<(String, String, String), String> = generated
         .iter()
         .map(|secret| {

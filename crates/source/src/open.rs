@@ -137,6 +137,12 @@ fn translate(url: &str, source: git2::Error) -> Error {
     match (source.code(), source.class()) {
         (ErrorCode::Certificate, _) => Error::Certificate { url, source },
         (ErrorCode::Auth | ErrorCode::NotFound, _) => Error::Access { url, source },
+        _ if ["access denied", "not exported", "does not exist", "not found"]
+            .iter()
+            .any(|words| source.message().to_ascii_lowercase().contains(words)) =>
+        {
+            Error::Access { url, source }
+        }
         (_, ErrorClass::Http) if source.message().contains("40") => Error::Access { url, source },
         (_, ErrorClass::Ssl) => Error::Certificate { url, source },
         (_, ErrorClass::Net | ErrorClass::Os | ErrorClass::Http | ErrorClass::Ssh) => {

@@ -106,6 +106,8 @@ fn a_revision_is_a_branch_a_tag_or_a_commit() {
     assert_eq!(resolve(Some("v1")), pair(main, "v1"));
     assert_eq!(resolve(Some("only-there")), pair(remote, "only-there"));
     assert_eq!(resolve(Some("origin/only-there")), pair(remote, "only-there"));
+    assert_eq!(resolve(Some("refs/remotes/origin/only-there")), pair(remote, "only-there"));
+    assert!(code(repository.resolve(Some("only-ther"), None)).1.contains("`only-there`"));
     // The local branch wins over the remote's, unless that is named; its environment is the same one.
     assert_ne!(resolve(Some("origin/main")).0, main.to_string());
     assert_eq!(resolve(Some("origin/main")).1, "main");
@@ -241,9 +243,14 @@ struct Daemon {
 impl Daemon {
     fn serve(folder: &Path) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = std::process::Command::new("git")
-            .args(["daemon", "--export-all", "--listen=127.0.0.1", &format!("--port={port}"), "--reuseaddr"])
+        // The program itself, not `git daemon`: killing that would leave this one behind.
+        let programs = std::process::Command::new("git").arg("--exec-path").output().unwrap().stdout;
+        let program = Path::new(String::from_utf8(programs).unwrap().trim()).join("git-daemon");
+        let child = std::process::Command::new(program)
+            .args(["--export-all", "--listen=127.0.0.1", &format!("--port={port}"), "--reuseaddr"])
             .arg(format!("--base-path={}", folder.display()))
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
@@ -297,5 +304,6 @@ fn a_url_is_fetched_without_history_and_again_when_it_moves() {
     assert_eq!(tree.read("a").unwrap().unwrap(), b"3");
 
     let gone = format!("{}none", daemon.url);
-    assert_eq!(code(Repository::open(Some(&gone), cache.path())).0, "GIT014");
+    let refused = Repository::open(Some(&gone), cache.path()).err().unwrap().diagnostic();
+    assert_eq!(refused.code, "GIT014", "{refused:?}");
 }

@@ -4,7 +4,7 @@
 //! (a duplicate key, a bidirectional character), this is not.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Number, Value};
 use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::granit_parser::{Event, Parser};
 use serde_saphyr::{Error, Options, Spanned};
@@ -68,15 +68,36 @@ pub fn parse(file: &str, text: &str) -> Result<Node, Box<Diagnostic>> {
 pub fn documents(file: &str, text: &str) -> Result<Vec<Document>, Box<Diagnostic>> {
     check_characters(file, text)?;
     check_tags(file, text)?;
-    with_room(text, || {
+    let documents = with_room(text, || {
         let documents: Vec<Spanned<Value>> =
             serde_saphyr::from_multiple_with_options(text, options()).map_err(|e| fault(file, text, &e))?;
-        Ok(documents
-            .into_iter()
-            .filter(|document| !document.value.is_null())
-            .map(|document| Document { line: document.referenced.line() as usize, value: document.value })
-            .collect())
-    })
+        Ok::<_, Box<Diagnostic>>(
+            documents
+                .into_iter()
+                .filter(|document| !document.value.is_null())
+                .map(|document| Document { line: document.referenced.line() as usize, value: document.value })
+                .collect::<Vec<_>>(),
+        )
+    })?;
+    if documents.iter().any(|document| has_wide_number(&document.value)) {
+        // Read once more, for the place.
+        document_nodes(file, text)?;
+    }
+    Ok(documents)
+}
+
+fn has_wide_number(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => is_wide(number),
+        Value::Array(items) => items.iter().any(has_wide_number),
+        Value::Object(map) => map.values().any(has_wide_number),
+        _ => false,
+    }
+}
+
+/// An integer that does not fit 64 bits was read as a float.
+fn is_wide(number: &Number) -> bool {
+    number.is_f64() && number.as_f64().is_some_and(|value| value.abs() >= 9.2e18)
 }
 
 /// Reads a stream of documents as trees with places; empty documents are left out.
@@ -190,9 +211,7 @@ fn name_file(node: &mut Node, file: &std::sync::Arc<str>) {
 /// An integer that does not fit 64 bits was read as a float, and would change silently.
 fn check_numbers(node: &Node) -> Result<(), Box<Diagnostic>> {
     match &node.kind {
-        Kind::Number(number)
-            if number.as_f64().is_some_and(|value| number.is_f64() && value.abs() >= 9.2e18) =>
-        {
+        Kind::Number(number) if is_wide(number) => {
             let finding =
                 Diagnostic::error("YML008", "number is beyond 64 bits").help("put the value in quotes");
             Err(Box::new(node.spot.mark(finding)))
@@ -349,7 +368,7 @@ fn first_use(text: &str, line: usize, column: usize, key: &str) -> Option<usize>
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::{Number, json};
+    use serde_json::json;
 
     use super::*;
 

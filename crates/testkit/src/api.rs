@@ -116,18 +116,21 @@ impl Api {
                 ("Content-Type".into(), content_type.into()),
             ],
         };
-        let mut last = None;
-        // A kept connection may have been closed in the meantime: then a new one is tried.
-        for _ in 0..2 {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
             let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let reused = kept.is_some();
             match self.exchange(kept, &head, body) {
+                // A kind that was just defined, or a server that is busy.
+                Ok(answer) if answer.status == 429 && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(200));
+                }
                 Ok(answer) => return Ok(answer),
-                Err(error) if reused => last = Some(error),
+                // A kept connection may have been closed in the meantime: then another one is tried.
+                Err(_) if reused => {}
                 Err(error) => return Err(error).with_context(|| format!("{method} {path}")),
             }
         }
-        Err(last.unwrap_or_else(|| anyhow::anyhow!("no answer"))).with_context(|| format!("{method} {path}"))
     }
 
     fn exchange(&self, kept: Option<BufReader<Connection>>, head: &Head, body: &[u8]) -> Result<Answer> {
