@@ -61,6 +61,8 @@ def count(requests):
             request.counted_as = "repeats"
         if request.code in (403, 429) or request.resource == "selfsubjectaccessreviews":
             sent_away.add(like)
+        else:
+            sent_away.discard(like)
     counts = collections.Counter(request.counted_as for request in requests)
     return {name: counts[name] for name in ("requests", *APART)}
 

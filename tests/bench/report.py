@@ -43,7 +43,9 @@ def text(cell):
 
 
 def show(results):
-    rows = [[*(result[field] for field in FIELDS), result.get("reason") or result.get("note") or ""] for result in results]
+    rows = []
+    for result in results:
+        rows.append([*(result[field] for field in FIELDS), result.get("reason") or result.get("note") or ""])
     print(table([*FIELDS, ""], rows))
 
 

@@ -19,6 +19,8 @@ use crate::{faults::carries_uids, program};
 
 /// So many environments at a time.
 const WORKERS: usize = 4;
+/// So many failures are shown with every request of theirs.
+const SHOWN: usize = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Command {
@@ -84,17 +86,21 @@ fn every_write(case: &Case<'_>) -> Result<()> {
                     let verdict = if outcome.is_ok() { "ok" } else { "FAILED" };
                     eprintln!("{death}: {verdict} ({:.1?})", began.elapsed());
                     if let (Err(error), Ok(mut failures)) = (outcome, failures.lock()) {
-                        failures.push(format!("{death}: {error:#}"));
+                        failures.push((death, error));
                     }
                 }
             });
         }
     });
     let failures = failures.into_inner().map_err(|_| anyhow!("a worker panicked"))?;
-    if !failures.is_empty() {
-        bail!("{} of {} deaths end differently:\n{}", failures.len(), deaths.len(), failures.join("\n"));
+    if failures.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let mut told: String = failures.iter().map(|(death, error)| format!("{death}: {}\n", error.root_cause())).collect();
+    for (death, error) in failures.iter().take(SHOWN) {
+        told.push_str(&format!("\n=== {death}\n{error:#}\n"));
+    }
+    bail!("{} of {} deaths end differently:\n{told}", failures.len(), deaths.len())
 }
 
 /// Every write, once with a cut that the seed chooses, or with all three.

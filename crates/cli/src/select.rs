@@ -24,23 +24,30 @@ pub async fn environment(
     wanted: &str,
     source: &Source,
 ) -> Result<EnvironmentRecord, Error> {
-    let records = session.records.list().await?;
-    let name = |record: &EnvironmentRecord| record.metadata.name.clone().unwrap_or_default();
-    if let Some(record) = records.iter().find(|record| name(record) == wanted || record.spec.id == wanted) {
-        return Ok(record.clone());
+    // By name, by id, then by what the branch makes of a spec: no look at all environments is needed.
+    if let Some(record) = session.records.get(wanted).await? {
+        return Ok(record);
+    }
+    if let Some(record) = session.records.by_id(wanted).await? {
+        return Ok(record);
     }
     let asked = source.rev.is_some() || source.name.is_some() || source.repo.is_some();
     match inputs::commit(source).await {
         Ok(commit) => {
             let identity = EnvironmentIdentity::new(&commit.repository, &commit.resolved.ref_name, wanted);
-            if let Some(record) = records.iter().find(|record| record.spec.id == identity.id) {
-                return Ok(record.clone());
+            if let Some(record) = session.records.get(&identity.name).await? {
+                return Ok(record);
             }
         }
         Err(error) if asked => return Err(error),
         // Not in a repository: only a name or an id can be meant.
         Err(_) => {}
     }
+    Err(unknown(&session.records.list().await?, wanted))
+}
+
+fn unknown(records: &[EnvironmentRecord], wanted: &str) -> Error {
+    let name = |record: &EnvironmentRecord| record.metadata.name.clone().unwrap_or_default();
     let same_spec: Vec<String> = records
         .iter()
         .filter(|record| record.spec.spec == wanted)
@@ -55,5 +62,5 @@ pub async fn environment(
         }
         (true, true) => "Nothing is up in this cluster".to_owned(),
     });
-    Err(diagnostic.into())
+    diagnostic.into()
 }

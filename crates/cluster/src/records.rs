@@ -72,12 +72,30 @@ impl Records {
     /// # Errors
     /// [`Error::NotInstalled`] when the cluster does not know the kind; any failure of the request.
     pub async fn get(&self, name: &str) -> Result<Option<EnvironmentRecord>> {
+        // A spec's name may be no name of an object: nothing is asked for then.
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)) {
+            return Ok(None);
+        }
         let object = self.environment(name);
         let resource = resource_of::<EnvironmentRecord>();
         match self.cluster.get(&resource, &object).await? {
             Some(live) => parse(&object, live).map(Some),
             None => self.ensure_installed().await.map(|()| None),
         }
+    }
+
+    /// Finds a record by the id of its environment; `None` for everything that is no id.
+    ///
+    /// # Errors
+    /// Any failure of the request.
+    pub async fn by_id(&self, id: &str) -> Result<Option<EnvironmentRecord>> {
+        if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(None);
+        }
+        let resource = resource_of::<EnvironmentRecord>();
+        let selector = format!("{}={id}", plan::ENVIRONMENT_LABEL);
+        let listing = self.cluster.list(&resource, Some(&self.namespace), &selector).await?;
+        listing.items.into_iter().next().map(|item| parse(&self.environment("?"), item)).transpose()
     }
 
     /// A 404 for a record can also mean that the kind does not exist: only then a second look is taken.

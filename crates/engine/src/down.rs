@@ -93,7 +93,14 @@ async fn run(
     };
     let record = fence(session, record, lease, options).await?;
     let namespace = record.spec.namespace_owned.then(|| record.spec.namespace.clone());
-    for phase in teardown(&stored.inventory, namespace.as_deref()) {
+    for mut phase in teardown(&stored.inventory, namespace.as_deref()) {
+        if phase.entries.iter().any(|entry| entry.object.namespace == namespace)
+            && let Some(namespace) = &namespace
+            && namespace_goes(session, &record, namespace).await?
+        {
+            // Nothing in it needs a look any more, and the right to look went with its binding.
+            phase.entries.retain(|entry| entry.object.namespace.as_ref() != Some(namespace));
+        }
         session.phase(format!("deleting: {}", phase.name));
         let mut outcome = delete_phase(session, &record, lease, &phase, options).await;
         // The first `up` was killed before it bound anybody, or somebody else brought it up.
@@ -125,6 +132,16 @@ async fn run(
     let receipt = receipt_spec(&record, stored.inventory.entries.len(), looks, options);
     session.records.write_receipt(receipt.clone()).await?;
     Ok((record, receipt, stored))
+}
+
+/// Whether the environment's namespace is gone, or going with everything in it.
+async fn namespace_goes(session: &Session, record: &EnvironmentRecord, namespace: &str) -> Result<bool> {
+    let object = read::core("Namespace", None, namespace);
+    let resource = session.resource(&object).await?;
+    let Some(live) = session.cluster.get(&resource, &object).await? else { return Ok(true) };
+    let going = live.pointer("/metadata/deletionTimestamp").is_some();
+    let ours = plan::text(&live, &["metadata", "labels", plan::ENVIRONMENT_LABEL]) == Some(record.spec.id.as_str());
+    Ok(going && ours)
 }
 
 fn is_forbidden(error: &Error) -> bool {

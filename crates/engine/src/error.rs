@@ -8,6 +8,14 @@ pub enum Error {
     /// The cluster did not do what was asked.
     #[error(transparent)]
     Cluster(#[from] cluster::Error),
+    /// The namespace of the environment is of an earlier life, and on its way out.
+    #[error("namespace {namespace} is being deleted")]
+    Terminating {
+        /// Its name.
+        namespace: String,
+        /// Its uid.
+        uid: String,
+    },
     /// Findings, each with code, place, cause and help.
     #[error("{} findings", .0.len())]
     Found(Vec<Diagnostic>),
@@ -19,6 +27,11 @@ impl Error {
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
         match self {
             Self::Cluster(error) => vec![error.diagnostic()],
+            Self::Terminating { namespace, .. } => vec![
+                Diagnostic::new("OBJ024", Category::Refused, "it is being deleted")
+                    .on(format!("Namespace/{namespace}"))
+                    .help("Run `mimeo up`: it waits until the namespace is gone, and makes a new one"),
+            ],
             Self::Found(found) => found.clone(),
         }
     }

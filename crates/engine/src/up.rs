@@ -140,31 +140,23 @@ async fn run(session: &Session, rendered: &Rendered, options: &Options, lease: &
 /// Reads the world; binds the caller first when it may not look into the environment's namespace yet,
 /// and waits for a namespace of an earlier life to be gone.
 async fn read_world(session: &Session, rendered: &Rendered, lease: &Lease) -> Result<Preview> {
-    if rendered.policy.namespace == NamespacePolicy::Owned {
-        wait_for_old_namespace(session, namespace(rendered)).await?;
-    }
     match preview(session, rendered).await {
+        Err(Error::Terminating { namespace, uid }) => {
+            wait_for_old_namespace(session, &namespace, &uid).await?;
+            preview(session, rendered).await
+        }
         Err(refused @ Error::Cluster(cluster::Error::Api { code: 403, .. })) => {
             let Some(record) = session.records.get(&rendered.env.name).await? else { return Err(refused) };
-            if access::gain(session, &record, lease).await? {
-                preview(session, rendered).await
-            } else {
-                Err(refused)
-            }
+            if access::gain(session, &record, lease).await? { preview(session, rendered).await } else { Err(refused) }
         }
         other => other,
     }
 }
 
-async fn wait_for_old_namespace(session: &Session, name: &str) -> Result<()> {
+async fn wait_for_old_namespace(session: &Session, name: &str, uid: &str) -> Result<()> {
+    session.phase(format!("waiting for the old namespace {name} to be gone"));
     let object = read::core("Namespace", None, name);
     let resource = session.resource(&object).await?;
-    let Some(live) = session.cluster.get(&resource, &object).await? else { return Ok(()) };
-    if live.pointer("/metadata/deletionTimestamp").is_none() {
-        return Ok(());
-    }
-    session.phase(format!("waiting for the old namespace {name} to be gone"));
-    let uid = plan::uid(&live).unwrap_or_default();
     if session.cluster.wait_gone(&resource, &object, uid, Duration::from_secs(120)).await? {
         return Ok(());
     }

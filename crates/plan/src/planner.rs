@@ -351,7 +351,9 @@ fn at_stake(inputs: &Inputs<'_>, steps: &BTreeMap<Key, Step>, prune: &[Step]) ->
     stake
 }
 
-fn is_terminating(live: &Value) -> bool {
+/// Whether somebody has deleted the object, and it is on its way out.
+#[must_use]
+pub fn is_terminating(live: &Value) -> bool {
     at(live, &["metadata", "deletionTimestamp"]).is_some_and(|time| !time.is_null())
 }
 

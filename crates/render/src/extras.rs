@@ -246,11 +246,6 @@ pub(crate) fn not_carried_out(body: &Body) -> Vec<Diagnostic> {
         );
     }
     fields.extend(body.secrets.keys().next().map(|name| ("spec.secrets", name.spot.clone())));
-    if let Some(policy) = &body.policy {
-        fields.extend(policy.quota.keys().next().map(|name| ("spec.policy.quota", name.spot.clone())));
-        let isolated = policy.network.as_ref().filter(|network| network.value == NetworkBody::Isolated);
-        fields.extend(isolated.map(|network| ("spec.policy.network", network.spot.clone())));
-    }
     let warn = |(field, spot): (&str, Spot)| {
         let finding =
             Diagnostic::error("SPC020", format!("`{field}` is understood, but not carried out yet"));

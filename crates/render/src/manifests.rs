@@ -213,7 +213,10 @@ fn back(mut finding: Diagnostic, source: &str, mapped: &Mapped) -> Diagnostic {
         place.column = template.find("{{").map_or(inset, |at| template[..at].chars().count() + 1);
     }
     place.line = line;
-    if finding.code.starts_with("YML") && template.contains("{{") && finding.help.is_none() {
+    if finding.code.starts_with("YML")
+        && template.contains("{{")
+        && (finding.help.is_none() || finding.code == "YML004")
+    {
         finding.help =
             Some("a value may have changed the structure: use `| quote` or `| to_json`".to_owned());
     }

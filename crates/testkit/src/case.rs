@@ -147,7 +147,7 @@ impl<'a> Case<'a> {
     fn explained(&self, what: &str, keep: bool) -> anyhow::Error {
         let kept = if keep { format!("\nkept: {} and its namespaces", self.home().display()) } else { String::new() };
         match dump::of(&self.cluster.api, &self.spec) {
-            Ok(dump) => anyhow!("{what}\n{dump}{kept}"),
+            Ok(dump) => anyhow!("{what}\n{}{kept}", dump::cut(&dump)),
             Err(error) => anyhow!("{what}\n(no dump: {error:#}){kept}"),
         }
     }

@@ -26,6 +26,17 @@ pub(crate) fn of(api: &Api, spec: &str) -> Result<String> {
     Ok(text)
 }
 
+/// No more than a person reads.
+pub(crate) fn cut(dump: &str) -> String {
+    const ENOUGH: usize = 400;
+    let lines = dump.lines().count();
+    let mut text: String = dump.lines().take(ENOUGH).map(|line| format!("{line}\n")).collect();
+    if lines > ENOUGH {
+        text.push_str(&format!("({} more lines; KEEP=1 keeps everything to look at)\n", lines - ENOUGH));
+    }
+    text
+}
+
 fn dump_namespace(api: &Api, namespace: &str, text: &mut String) -> Result<()> {
     writeln!(text, "--- namespace {namespace}")?;
     for kind in api.kinds()?.iter().filter(|kind| kind.namespaced) {

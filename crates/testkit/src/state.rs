@@ -13,19 +13,21 @@ const SYSTEM: &str = "mimeo-system";
 const DERIVED: [&str; 7] =
     ["Event", "Endpoints", "EndpointSlice", "Pod", "ReplicaSet", "ControllerRevision", "PersistentVolume"];
 
-/// Every object of an environment, canonical and with everything that chance decides masked: uids,
-/// times, addresses, secret values. Pods are counted by the workload they belong to.
+/// Every field of every object of an environment, one per line, with everything that chance decides
+/// masked: uids, times, addresses, secret values. Pods are counted by the workload they belong to.
 ///
 /// # Errors
 /// When something cannot be listed.
 pub fn snapshot(api: &Api, name: &str, id: &str) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     let namespace = api.get(&format!("/api/v1/namespaces/{name}"))?;
-    lines.extend(namespace.map(|namespace| line("Namespace", &namespace, name, id)));
+    if let Some(namespace) = &namespace {
+        fields("Namespace", namespace, name, id, &mut lines);
+    }
     for kind in api.kinds()?.iter().filter(|kind| kind.namespaced) {
         for object in api.list(&kind.path(Some(name)))? {
             if !DERIVED.contains(&kind.kind.as_str()) {
-                lines.push(line(&kind.kind, &object, name, id));
+                fields(&kind.kind, &object, name, id, &mut lines);
             }
         }
     }
@@ -39,9 +41,11 @@ pub fn snapshot(api: &Api, name: &str, id: &str) -> Result<Vec<String>> {
     lines.extend(pods.iter().map(|(what, count)| format!("{what}: {count}")));
     let records = format!("/apis/mimeo.dev/v1alpha1/namespaces/{SYSTEM}");
     let record = api.get(&format!("{records}/environments/{name}"))?;
-    lines.extend(record.map(|record| line("Environment", &record, name, id)));
+    if let Some(record) = &record {
+        fields("Environment", record, name, id, &mut lines);
+    }
     for part in api.list(&format!("{records}/inventories?labelSelector=mimeo.dev/environment%3D{id}"))? {
-        lines.push(line("Inventory", &part, name, id));
+        fields("Inventory", &part, name, id, &mut lines);
     }
     lines.sort();
     Ok(lines)
@@ -57,8 +61,8 @@ pub fn leftovers(api: &Api, name: &str, id: &str) -> Result<Vec<String>> {
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or("-").to_owned();
         left.push(format!("{kind} {}/{}", text("namespace"), text("name")));
     };
-    for namespace in api.get(&format!("/api/v1/namespaces/{name}"))? .iter() {
-        note("Namespace", namespace);
+    if let Some(namespace) = api.get(&format!("/api/v1/namespaces/{name}"))? {
+        note("Namespace", &namespace);
     }
     for kind in api.kinds()? {
         if kind.namespaced {
@@ -119,12 +123,13 @@ pub fn existence<'a>(calls: impl IntoIterator<Item = &'a Call>, user: &str, name
     counts
 }
 
-fn line(kind: &str, object: &Value, name: &str, id: &str) -> String {
+/// Adds the fields of one object.
+fn fields(kind: &str, object: &Value, name: &str, id: &str, lines: &mut Vec<String>) {
     let mut object = object.clone();
     if let Some(fields) = object.as_object_mut() {
-        fields.shift_remove("status");
-        fields.shift_remove("apiVersion");
-        fields.shift_remove("kind");
+        for field in ["status", "apiVersion", "kind"] {
+            fields.shift_remove(field);
+        }
     }
     if kind == "Secret" {
         for value in object["data"].as_object_mut().into_iter().flat_map(serde_json::Map::values_mut) {
@@ -132,8 +137,22 @@ fn line(kind: &str, object: &Value, name: &str, id: &str) -> String {
         }
     }
     mask(&mut object);
-    let object = masked(&sorted(&object).to_string(), name, id);
-    format!("{kind} {object}")
+    let title = format!("{kind} {}", object["metadata"]["name"].as_str().unwrap_or_default());
+    let mut found = Vec::new();
+    leaves(&title, &object, &mut found);
+    lines.extend(found.iter().map(|line| masked(line, name, id)));
+}
+
+fn leaves(path: &str, value: &Value, lines: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            fields.iter().for_each(|(field, value)| leaves(&format!("{path} {field}"), value, lines));
+        }
+        Value::Array(items) if !items.is_empty() => {
+            items.iter().enumerate().for_each(|(index, item)| leaves(&format!("{path} {index}"), item, lines));
+        }
+        leaf => lines.push(format!("{path} = {leaf}")),
+    }
 }
 
 fn masked(text: &str, name: &str, id: &str) -> String {
@@ -144,9 +163,11 @@ fn masked(text: &str, name: &str, id: &str) -> String {
 /// from what another run decided in between; that they are there is all that can be compared.
 fn mask(value: &mut Value) {
     const GONE: [&str; 4] = ["managedFields", "resourceVersion", "creationTimestamp", "generation"];
-    const MASKED: [&str; 15] = [
+    const MASKED: [&str; 17] = [
         "uid", "controller-uid", "batch.kubernetes.io/controller-uid", "mimeo.dev/owner", "clusterIP", "clusterIPs",
         "volumeName", "nodePort", "healthCheckNodePort", "epoch", "lastUp", "owned", "started", "expiresAt", "desired",
+        // The branch, and the digest of manifests that hold the environment's name.
+        "ref", "manifests",
     ];
     match value {
         Value::Object(fields) => {
@@ -161,18 +182,6 @@ fn mask(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(mask),
         _ => {}
-    }
-}
-
-/// Keys in order, whatever order the server sent.
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let sorted: BTreeMap<&String, Value> = fields.iter().map(|(key, value)| (key, sorted(value))).collect();
-            json!(sorted)
-        }
-        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
-        other => other.clone(),
     }
 }
 
@@ -191,13 +200,19 @@ mod tests {
 
     #[test]
     fn two_runs_of_one_thing_look_alike() {
+        let fields = |object: Value, name: &str, id: &str| {
+            let mut lines = Vec::new();
+            fields("ConfigMap", &object, name, id, &mut lines);
+            lines
+        };
         let object = |name: &str, id: &str, uid: &str| {
             json!({"metadata": {"name": "x", "uid": uid, "labels": {"mimeo.dev/environment": id}}, "data": {"host": format!("db.{name}.svc")}})
         };
         let (a, b) = ("0123456789abcdef", "fedcba9876543210");
-        let first = line("ConfigMap", &object("qa-a", a, "1"), "qa-a", a);
-        assert_eq!(first, line("ConfigMap", &object("qa-b", b, "2"), "qa-b", b));
-        assert_ne!(first, line("ConfigMap", &json!({"metadata": {"name": "x"}, "data": {}}), "qa-b", b));
+        let first = fields(object("qa-a", a, "1"), "qa-a", a);
+        assert_eq!(first.len(), 4, "{first:?}");
+        assert_eq!(first, fields(object("qa-b", b, "2"), "qa-b", b));
+        assert_ne!(first, fields(json!({"metadata": {"name": "x"}, "data": {}}), "qa-b", b));
     }
 
     #[test]
