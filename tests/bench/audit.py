@@ -1,6 +1,7 @@
 """Requests as the API server's audit log has them, and how they are counted."""
 
 import collections
+import datetime
 import json
 import time
 import urllib.parse
@@ -22,7 +23,7 @@ class Request:
         self.uri = event["requestURI"]
         self.path = self.uri.partition("?")[0]
         self.code = event.get("responseStatus", {}).get("code", 0)
-        self.received = event["requestReceivedTimestamp"]
+        self.received = datetime.datetime.fromisoformat(event["requestReceivedTimestamp"])
         self.resource = target.get("resource", "")
         self.object = (self.resource, target.get("namespace", ""), target.get("name", ""))
         self.counted_as = "requests"

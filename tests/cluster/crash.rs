@@ -86,7 +86,9 @@ fn every_write(case: &Case<'_>) -> Result<()> {
                     let verdict = if outcome.is_ok() { "ok" } else { "FAILED" };
                     eprintln!("{death}: {verdict} ({:.1?})", began.elapsed());
                     if let (Err(error), Ok(mut failures)) = (outcome, failures.lock()) {
-                        failures.push((death, error));
+                        let shown = failures.len() < SHOWN;
+                        let dump = if shown { case.dump(&format!("{}-{}-", case.spec(), death.branch())) } else { String::new() };
+                        failures.push((death, error.context(dump)));
                     }
                 }
             });

@@ -287,10 +287,12 @@ async fn carry_out(
         }
     }
     write_ahead::shrink(inventory, &view.desired, &view.observed.absent);
-    // What was found as wanted although its digests said otherwise: remember the new digests.
+    // What was found as wanted although its digests said otherwise, or nobody had noted them: remember them.
     for desired in &view.desired {
         let key = desired.object.key();
-        if let (Some(seen), true) = (view.observed.live.get(&key), view.observed.dry_runs.contains_key(&key))
+        let noted = inventory.get(&key).is_some_and(|entry| !entry.desired.is_empty());
+        if let Some(seen) = view.observed.live.get(&key)
+            && (!noted || view.observed.dry_runs.contains_key(&key))
             && !view.plan.steps().any(|step| step.object.key() == key)
         {
             write_ahead::settle(inventory, desired, seen);

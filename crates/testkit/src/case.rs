@@ -144,12 +144,18 @@ impl<'a> Case<'a> {
         Ok(())
     }
 
+    /// Objects, events and logs of the namespaces whose names begin like this, as a failure shows them.
+    #[must_use]
+    pub fn dump(&self, beginning: &str) -> String {
+        match dump::of(&self.cluster.api, beginning) {
+            Ok(dump) => dump::cut(&dump),
+            Err(error) => format!("(no dump: {error:#})"),
+        }
+    }
+
     fn explained(&self, what: &str, keep: bool) -> anyhow::Error {
         let kept = if keep { format!("\nkept: {} and its namespaces", self.home().display()) } else { String::new() };
-        match dump::of(&self.cluster.api, &self.spec) {
-            Ok(dump) => anyhow!("{what}\n{}{kept}", dump::cut(&dump)),
-            Err(error) => anyhow!("{what}\n(no dump: {error:#}){kept}"),
-        }
+        anyhow!("{what}\n{}{kept}", self.dump(&self.spec))
     }
 
     /// Removes whatever the test has left, without asking the program under test.

@@ -13,14 +13,14 @@ const BRIEF: [&str; 6] = ["Event", "Secret", "EndpointSlice", "Endpoints", "Repl
 /// Everything in the namespaces whose names begin with `spec`, and its records.
 pub(crate) fn of(api: &Api, spec: &str) -> Result<String> {
     let mut text = String::new();
-    for record in api.list("/apis/mimeo.dev/v1alpha1/namespaces/mimeo-system/environments")? {
-        if name(&record).starts_with(spec) {
-            writeln!(text, "--- Environment {}\n{}", name(&record), yaml(&record))?;
-        }
-    }
     for namespace in api.list("/api/v1/namespaces")? {
         if name(&namespace).starts_with(spec) {
             dump_namespace(api, name(&namespace), &mut text)?;
+        }
+    }
+    for record in api.list("/apis/mimeo.dev/v1alpha1/namespaces/mimeo-system/environments")? {
+        if name(&record).starts_with(spec) {
+            writeln!(text, "--- Environment {}\n{}", name(&record), yaml(&record))?;
         }
     }
     Ok(text)

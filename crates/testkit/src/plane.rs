@@ -20,6 +20,7 @@ pub fn inside_plane() -> bool {
 
 /// Runs a test in a throw-away control plane of its own, with nodes and pods played by kwok: this
 /// test program is started again inside, for the test of that name only. Several may run at once.
+/// `KEEP=1` keeps the plane's directory under `target/planes`.
 ///
 /// # Errors
 /// When the plane cannot be had, or the test fails inside.
@@ -29,8 +30,14 @@ pub fn in_plane(test: &str, program: &Path, body: impl FnOnce(&Cluster) -> Resul
         return body(&cluster);
     }
     let itself = std::env::current_exe().context("where is this test program?")?;
-    let output = Command::new(checkout().join("tests/lab/lab"))
-        .args(["plane", "--"])
+    let mut plane = Command::new(checkout().join("tests/lab/lab"));
+    plane.arg("plane");
+    // Logs, request log and etcd of the plane, to be looked at afterwards.
+    if std::env::var_os("KEEP").is_some() {
+        plane.arg("--keep").arg(checkout().join("target/planes").join(test.replace("::", "-")));
+    }
+    let output = plane
+        .arg("--")
         .arg(itself)
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env_remove("KUBECONFIG")
