@@ -87,7 +87,11 @@ fn every_write(case: &Case<'_>) -> Result<()> {
                     eprintln!("{death}: {verdict} ({:.1?})", began.elapsed());
                     if let (Err(error), Ok(mut failures)) = (outcome, failures.lock()) {
                         let shown = failures.len() < SHOWN;
-                        let dump = if shown { case.dump(&format!("{}-{}-", case.spec(), death.branch())) } else { String::new() };
+                        let dump = if shown {
+                            case.dump(&format!("{}-{}-", case.spec(), death.branch()))
+                        } else {
+                            String::new()
+                        };
                         failures.push((death, error.context(dump)));
                     }
                 }
@@ -98,7 +102,8 @@ fn every_write(case: &Case<'_>) -> Result<()> {
     if failures.is_empty() {
         return Ok(());
     }
-    let mut told: String = failures.iter().map(|(death, error)| format!("{death}: {}\n", error.root_cause())).collect();
+    let mut told: String =
+        failures.iter().map(|(death, error)| format!("{death}: {}\n", error.root_cause())).collect();
     for (death, error) in failures.iter().take(SHOWN) {
         told.push_str(&format!("\n=== {death}\n{error:#}\n"));
     }

@@ -24,8 +24,9 @@ die() {
 }
 
 ended() {
-  (($1 == 0)) || printf '\nThe demo stopped in step %s after %s. What it made is left to be looked at; another run removes it.\n' \
-    "${STEP:-0}" "$(elapsed "$BEGUN")" >&2
+  (($1 == 0)) && return
+  printf '\nThe demo stopped in step %s after %s.\n' "${STEP:-0}" "$(elapsed "$BEGUN")" >&2
+  [[ ! ${WROTE:-} ]] || printf 'What it made is left to be looked at; another run removes it.\n' >&2
 }
 
 indent() { sed -u 's/^/  /'; }

@@ -25,7 +25,9 @@ pub async fn environment(
     source: &Source,
 ) -> Result<EnvironmentRecord, Error> {
     // By name, by id, then by what the branch makes of a spec: no look at all environments is needed.
-    if let Some(record) = session.records.get(wanted).await? {
+    if has_digits(wanted)
+        && let Some(record) = session.records.get(wanted).await?
+    {
         return Ok(record);
     }
     if let Some(record) = session.records.by_id(wanted).await? {
@@ -44,6 +46,13 @@ pub async fn environment(
         Err(_) => {}
     }
     Err(unknown(&session.records.list().await?, wanted))
+}
+
+/// Every name of an environment ends with eight digits of its id.
+fn has_digits(wanted: &str) -> bool {
+    wanted
+        .rsplit_once('-')
+        .is_some_and(|(_, digits)| digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 fn unknown(records: &[EnvironmentRecord], wanted: &str) -> Error {

@@ -25,7 +25,11 @@ pub struct Ui {
     pub output: Output,
     started: Instant,
     bar: Arc<Mutex<Option<ProgressBar>>>,
+    last_line: Arc<Mutex<Instant>>,
 }
+
+/// In a log, what is only on its way is told this often; on a terminal it moves.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 pub const GOOD: Style = AnsiColor::Green.on_default();
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -40,6 +44,7 @@ impl Ui {
             output: global.output,
             started: Instant::now(),
             bar: Arc::default(),
+            last_line: Arc::new(Mutex::new(Instant::now())),
         }
     }
 
@@ -111,10 +116,17 @@ impl Ui {
             Event::Done { action, object, component } => {
                 format!("{DIM}{elapsed:>4}s{DIM:#}  {} {component}: {}", action.sign(), object.short())
             }
+            Event::Health { object, component, state: "Progressing", cause } => {
+                let text = format!("waiting for {component}: {}: {}", object.short(), views::plain(cause));
+                let quiet_for = self.last_line.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+                if self.phase_on_bar(&text) || (quiet_for < PROGRESS_EVERY && self.verbose == 0) {
+                    return;
+                }
+                format!("{DIM}{elapsed:>4}s  {text}{DIM:#}")
+            }
             Event::Health { object, component, state, cause } => {
                 let style = match *state {
                     "Healthy" => GOOD,
-                    "Progressing" => DIM,
                     "Trouble" => WARN,
                     _ => BAD,
                 };
@@ -164,6 +176,7 @@ impl Ui {
     }
 
     fn write(&self, text: &str) {
+        *self.last_line.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.pause(|| {
             let _ = writeln!(anstream::stderr(), "{}", text.trim_end_matches('\n'));
         });

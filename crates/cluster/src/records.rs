@@ -73,7 +73,8 @@ impl Records {
     /// [`Error::NotInstalled`] when the cluster does not know the kind; any failure of the request.
     pub async fn get(&self, name: &str) -> Result<Option<EnvironmentRecord>> {
         // A spec's name may be no name of an object: nothing is asked for then.
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)) {
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+        {
             return Ok(None);
         }
         let object = self.environment(name);

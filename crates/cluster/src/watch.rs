@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use futures::StreamExt as _;
@@ -62,9 +63,14 @@ impl Views {
             let view = View { number, resource, namespace };
             // The first view comes in the watch itself (KEP-3157); a server that does not do that yet is asked
             // for a list first.
-            if !follow(&cluster, &view, &shared, &changed, watcher::Config::default().streaming_lists()).await
-            {
-                follow(&cluster, &view, &shared, &changed, watcher::Config::default()).await;
+            let mut config = watcher::Config::default().streaming_lists();
+            let begun = Instant::now();
+            loop {
+                match follow(&cluster, &view, &shared, &changed, config.clone(), begun).await {
+                    Ended::Closed => break,
+                    Ended::NoStreaming => config = watcher::Config::default(),
+                    Ended::NotYetAllowed => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
             }
         });
     }
@@ -79,6 +85,16 @@ impl Views {
     #[must_use]
     pub fn is_synced(&self) -> bool {
         self.lock().synced.values().all(|synced| *synced)
+    }
+
+    /// Waits until every watch has shown its first complete view, or something stands in its way.
+    pub async fn synced(&self) {
+        let mut changes = self.changes();
+        while !self.is_synced() && self.troubles().is_empty() {
+            if changes.changed().await.is_err() {
+                break;
+            }
+        }
     }
 
     /// What stands in the way of a watch, if anything does.
@@ -120,39 +136,58 @@ struct View {
     namespace: Option<String>,
 }
 
-/// Follows a view for as long as somebody wants it; false when the server refuses this way of watching.
+/// Why a view is not followed any more.
+enum Ended {
+    /// Nobody wants it.
+    Closed,
+    /// The server cannot send the first view in the watch: 422 on `sendInitialEvents` is how servers
+    /// before 1.34, or without the feature, answer.
+    NoStreaming,
+    /// A binding that was just made is not known to the authorizer yet.
+    NotYetAllowed,
+}
+
+/// How long a fresh binding may take until the authorizer knows it.
+const SETTLING: Duration = Duration::from_secs(10);
+
 async fn follow(
     cluster: &Cluster,
     view: &View,
     shared: &Mutex<Shared>,
     changed: &watch::Sender<u64>,
     config: watcher::Config,
-) -> bool {
+    begun: Instant,
+) -> Ended {
     let api_resource = crate::gone::api_resource(&view.resource);
     let api: Api<DynamicObject> = match view.namespace.as_deref() {
         Some(namespace) => Api::namespaced_with(cluster.client.clone(), namespace, &api_resource),
         None => Api::all_with(cluster.client.clone(), &api_resource),
     };
-    let streaming = config == watcher::Config::default().streaming_lists();
     let mut stream = std::pin::pin!(watcher(api, config).default_backoff());
     let mut fresh: BTreeMap<Key, Value> = BTreeMap::new();
     while let Some(event) = stream.next().await {
-        if streaming && is_refused(&event) {
-            return false;
-        }
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let synced = shared.synced.get(&view.number).copied().unwrap_or_default();
+        match refusal(&event) {
+            Some(422) => return Ended::NoStreaming,
+            Some(403) if !synced && begun.elapsed() < SETTLING => return Ended::NotYetAllowed,
+            _ => {}
+        }
         note(&mut shared, &mut fresh, event, view);
         drop(shared);
         changed.send_modify(|version| *version += 1);
     }
-    true
+    Ended::Closed
 }
 
-/// 422 on `sendInitialEvents` is how servers before 1.34, or without the feature, answer.
-fn is_refused(event: &Event) -> bool {
+/// The status with which the server refused to start a watch.
+fn refusal(event: &Event) -> Option<u16> {
     match event {
-        Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))) => status.code == 422,
-        _ => false,
+        Err(
+            watcher::Error::WatchStartFailed(kube::Error::Api(status))
+            | watcher::Error::InitialListFailed(kube::Error::Api(status)),
+        ) => Some(status.code),
+        _ => None,
     }
 }
 

@@ -125,7 +125,7 @@ async fn write(
 
 /// Waits until the authorizer knows a fresh binding; after ten seconds whoever comes next says what
 /// is still refused.
-pub(crate) async fn settle(session: &Session, namespace: &str) -> Result<()> {
+async fn settle(session: &Session, namespace: &str) -> Result<()> {
     let begun = std::time::Instant::now();
     let mut pause = Duration::from_millis(10);
     while begun.elapsed() < Duration::from_secs(10) {

@@ -267,6 +267,12 @@ fn target(target: &PostgresTarget) -> Value {
     json!({"host": target.host, "port": target.port, "database": target.database, "user": target.user})
 }
 
+/// A value of an environment variable that Kubernetes passes on as it is: it would take `$$` and
+/// `$(NAME)`, which SQL may hold, as its own.
+fn literal(request: &Value) -> String {
+    request.to_string().replace('$', "$$")
+}
+
 fn copy_job(rendered: &Rendered, step: &DataStep, level: usize, image: &str) -> Desired {
     let tables: Vec<Value> = step
         .tables
@@ -277,7 +283,7 @@ fn copy_job(rendered: &Rendered, step: &DataStep, level: usize, image: &str) -> 
     request["digest"] = json!(plan::digest(&request));
     let name = copy_name(rendered, &step.component);
     let env = json!([
-        {"name": "MIMEO_REQUEST", "value": request.to_string()},
+        {"name": "MIMEO_REQUEST", "value": literal(&request)},
         {"name": "MIMEO_SOURCE_URI", "valueFrom": {"secretKeyRef": {"name": step.source, "key": "uri"}}},
         {"name": "MIMEO_TARGET_PASSWORD", "valueFrom": {"secretKeyRef": {"name": name, "key": "password"}}},
     ]);
@@ -299,7 +305,7 @@ fn gate_job(rendered: &Rendered, gate: &Gate, level: usize, image: &str) -> Desi
         json!({"name": gate.name, "sql": gate.sql, "expect": gate.expect, "target": target(&gate.target)});
     let name = bounded(&format!("gate-{}", gate.name));
     let env = json!([
-        {"name": "MIMEO_REQUEST", "value": request.to_string()},
+        {"name": "MIMEO_REQUEST", "value": literal(&request)},
         {"name": "MIMEO_TARGET_PASSWORD",
          "valueFrom": {"secretKeyRef": {"name": gate.target.secret, "key": "password"}}},
     ]);

@@ -140,7 +140,8 @@ async fn namespace_goes(session: &Session, record: &EnvironmentRecord, namespace
     let resource = session.resource(&object).await?;
     let Some(live) = session.cluster.get(&resource, &object).await? else { return Ok(true) };
     let going = live.pointer("/metadata/deletionTimestamp").is_some();
-    let ours = plan::text(&live, &["metadata", "labels", plan::ENVIRONMENT_LABEL]) == Some(record.spec.id.as_str());
+    let ours =
+        plan::text(&live, &["metadata", "labels", plan::ENVIRONMENT_LABEL]) == Some(record.spec.id.as_str());
     Ok(going && ours)
 }
 

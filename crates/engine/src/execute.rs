@@ -10,13 +10,15 @@ use serde_json::{Value, json};
 use spec::{Category, Diagnostic};
 
 use crate::{
-    Error, Event, Result, Session, access,
+    Error, Event, Result, Session,
     compose::TARGET_SECRET,
     health::{Patience, Watcher},
     observe::IN_FLIGHT,
     read, write_ahead,
 };
 
+/// How long the authorizer may take to learn of a fresh binding or role.
+const SETTLING: Duration = Duration::from_secs(5);
 /// How long a single object may take to go before the run says what holds it.
 const GOING: Duration = Duration::from_secs(120);
 
@@ -48,9 +50,6 @@ impl<'a> Run<'a> {
             }
             for (key, live) in self.steps(&wave.steps).await? {
                 watcher.expect(key, &live);
-            }
-            if wave.order.stage == Stage::Access && !wave.steps.is_empty() {
-                access::settle(self.session, self.namespace).await?;
             }
             if wave.order.stage == Stage::Data {
                 self.credentials(wave).await?;
@@ -239,7 +238,7 @@ async fn create(session: &Session, lease: &Lease, wanted: &Desired) -> Result<Va
                     .help("Look at who made it; labels of mimeo were added to it. Remove them or the object, then run the command again")
                     .into());
             }
-            Err(error) if may_settle(&error, wanted) && begun.elapsed() < Duration::from_secs(2) => {
+            Err(error) if may_settle(&error, wanted) && begun.elapsed() < SETTLING => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             Err(error) => return Err(located(error, wanted)),

@@ -1,7 +1,7 @@
 //! Waits by watch until every object of a wave is what it was asked to be, and shows what is in the way.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -37,6 +37,7 @@ pub(crate) struct Watcher<'a> {
     /// When each trouble was first seen: another trouble of the same object starts anew.
     since: BTreeMap<Key, (Trouble, Instant)>,
     logged: BTreeMap<Key, String>,
+    told: BTreeSet<String>,
 }
 
 impl<'a> Watcher<'a> {
@@ -54,6 +55,7 @@ impl<'a> Watcher<'a> {
             shown: BTreeMap::new(),
             since: BTreeMap::new(),
             logged: BTreeMap::new(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -73,6 +75,8 @@ impl<'a> Watcher<'a> {
             let resource = self.session.resource(&object).await?;
             self.views.open(&resource, object.namespace.as_deref());
         }
+        // This is also how a fresh binding is waited for: the watches open as soon as it is known.
+        self.views.synced().await;
         Ok(())
     }
 
@@ -116,8 +120,10 @@ impl<'a> Watcher<'a> {
         loop {
             changes.mark_unchanged();
             let mut next_look = patience.deadline;
-            let mut all_healthy = true;
-            for object in &objects {
+            // A Service judged before its workloads are seen would look as if it had none.
+            let mut all_healthy = self.views.is_synced();
+            let judged: &[&ObjectRef] = if all_healthy { &objects } else { &[] };
+            for object in judged {
                 let health = self.judge(object);
                 self.show(object, &health).await;
                 all_healthy &= health.is_healthy();
@@ -144,6 +150,11 @@ impl<'a> Watcher<'a> {
             }
             if all_healthy {
                 return Ok(());
+            }
+            for trouble in self.views.troubles() {
+                if self.told.insert(trouble.clone()) {
+                    self.session.tell(Event::Note(trouble));
+                }
             }
             if Instant::now() >= patience.deadline {
                 return Err(self.timed_out(&objects));

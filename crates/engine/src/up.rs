@@ -147,7 +147,11 @@ async fn read_world(session: &Session, rendered: &Rendered, lease: &Lease) -> Re
         }
         Err(refused @ Error::Cluster(cluster::Error::Api { code: 403, .. })) => {
             let Some(record) = session.records.get(&rendered.env.name).await? else { return Err(refused) };
-            if access::gain(session, &record, lease).await? { preview(session, rendered).await } else { Err(refused) }
+            if access::gain(session, &record, lease).await? {
+                preview(session, rendered).await
+            } else {
+                Err(refused)
+            }
         }
         other => other,
     }

@@ -132,7 +132,8 @@ mod tests {
     #[test]
     fn a_borrowed_namespace_stays_and_workloads_go_before_their_volumes() {
         let phases = phases(None);
-        let position = |kind: &str| phases.iter().position(|(_, kinds)| kinds.iter().any(|known| known == kind));
+        let position =
+            |kind: &str| phases.iter().position(|(_, kinds)| kinds.iter().any(|known| known == kind));
         assert!(position("StatefulSet") < position("PersistentVolumeClaim"));
         assert_eq!(position("Namespace"), None);
     }

@@ -321,7 +321,8 @@ fn fault(file: &str, text: &str, error: &Error) -> Box<Diagnostic> {
         _ if source_line[..source_line.len() - source_line.trim_start().len()].contains('\t') => {
             Diagnostic::error("YML004", "a tab indents this line").help("indent with spaces")
         }
-        _ => Diagnostic::error("YML004", message).help("compare indentation, quotes and brackets with the lines above"),
+        _ => Diagnostic::error("YML004", message)
+            .help("compare indentation, quotes and brackets with the lines above"),
     };
     Box::new(finding.at(file, line, column).with_source(text))
 }

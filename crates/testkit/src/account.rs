@@ -32,7 +32,12 @@ impl Account {
         let token = answer["status"]["token"].as_str().context("the server gave no token")?;
         let kubeconfig = home.join(format!("{name}.kubeconfig"));
         cluster.api.config().with_token(token).write(&kubeconfig)?;
-        Ok(Self { name: name.to_owned(), namespace: namespace.to_owned(), token: token.to_owned(), kubeconfig })
+        Ok(Self {
+            name: name.to_owned(),
+            namespace: namespace.to_owned(),
+            token: token.to_owned(),
+            kubeconfig,
+        })
     }
 
     /// Its name as the API server logs it.

@@ -54,8 +54,11 @@ impl Kind {
     /// Path of the collection.
     #[must_use]
     pub fn path(&self, namespace: Option<&str>) -> String {
-        let root =
-            if self.group.is_empty() { format!("/api/{}", self.version) } else { format!("/apis/{}/{}", self.group, self.version) };
+        let root = if self.group.is_empty() {
+            format!("/api/{}", self.version)
+        } else {
+            format!("/apis/{}/{}", self.group, self.version)
+        };
         match namespace {
             Some(namespace) if self.namespaced => format!("{root}/namespaces/{namespace}/{}", self.plural),
             _ => format!("{root}/{}", self.plural),

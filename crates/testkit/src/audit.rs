@@ -99,7 +99,8 @@ impl AuditLog {
     /// # Errors
     /// When there is no log.
     pub fn mark(&self) -> Result<AuditMark> {
-        let mut file = File::open(&self.path).with_context(|| format!("no request log at {}", self.path.display()))?;
+        let mut file =
+            File::open(&self.path).with_context(|| format!("no request log at {}", self.path.display()))?;
         file.seek(SeekFrom::End(0))?;
         Ok(AuditMark { file })
     }

@@ -154,7 +154,11 @@ impl<'a> Case<'a> {
     }
 
     fn explained(&self, what: &str, keep: bool) -> anyhow::Error {
-        let kept = if keep { format!("\nkept: {} and its namespaces", self.home().display()) } else { String::new() };
+        let kept = if keep {
+            format!("\nkept: {} and its namespaces", self.home().display())
+        } else {
+            String::new()
+        };
         anyhow!("{what}\n{}{kept}", self.dump(&self.spec))
     }
 
@@ -162,7 +166,9 @@ impl<'a> Case<'a> {
     fn clean(&self) -> Result<()> {
         let api = &self.cluster.api;
         let prefix = format!("{}-", self.spec);
-        let named = |object: &Value| object["metadata"]["name"].as_str().is_some_and(|name| name.starts_with(&prefix));
+        let named = |object: &Value| {
+            object["metadata"]["name"].as_str().is_some_and(|name| name.starts_with(&prefix))
+        };
         for environment in self.environments()? {
             api.delete(&format!("/api/v1/namespaces/{}", environment.name))?;
             let selector = format!("labelSelector=mimeo.dev/environment%3D{}", environment.id);
@@ -171,8 +177,12 @@ impl<'a> Case<'a> {
             }
         }
         let leases = "/apis/coordination.k8s.io/v1/namespaces/mimeo-system/leases";
-        let collections =
-            [format!("{RECORDS}/environments"), format!("{RECORDS}/receipts"), leases.to_owned(), "/api/v1/namespaces".to_owned()];
+        let collections = [
+            format!("{RECORDS}/environments"),
+            format!("{RECORDS}/receipts"),
+            leases.to_owned(),
+            "/api/v1/namespaces".to_owned(),
+        ];
         for collection in collections {
             for object in api.list(&collection)?.iter().filter(|object| named(object)) {
                 remove(self.cluster, &collection, object)?;

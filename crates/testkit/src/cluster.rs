@@ -86,7 +86,8 @@ impl Cluster {
         if !made.is_ok() && made.status != 409 {
             bail!("namespace {ACCOUNTS}: {}", made.message());
         }
-        let known = self.api.get("/api/v1/namespaces/mimeo-system/configmaps/mimeo-config")?.unwrap_or_default();
+        let known =
+            self.api.get("/api/v1/namespaces/mimeo-system/configmaps/mimeo-config")?.unwrap_or_default();
         let image = known["data"]["image"].as_str().unwrap_or("localhost/mimeo/mimeo:dev");
         let home = tempfile::tempdir()?;
         let grant = format!("group:system:serviceaccounts:{ACCOUNTS}");
@@ -117,7 +118,11 @@ impl Cluster {
 
 /// What a command of the checkout prints.
 fn said(command: &mut Command) -> Result<String> {
-    let output = command.current_dir(checkout()).env_remove("KUBECONFIG").output().context("cannot ask for the lab")?;
+    let output = command
+        .current_dir(checkout())
+        .env_remove("KUBECONFIG")
+        .output()
+        .context("cannot ask for the lab")?;
     if !output.status.success() {
         bail!("the lab does not run: {}", String::from_utf8_lossy(&output.stderr).trim());
     }

@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::Api;
 
 /// Objects that are shown by name only are too many or too dull to be shown whole.
-const BRIEF: [&str; 6] = ["Event", "Secret", "EndpointSlice", "Endpoints", "ReplicaSet", "ControllerRevision"];
+const BRIEF: [&str; 6] =
+    ["Event", "Secret", "EndpointSlice", "Endpoints", "ReplicaSet", "ControllerRevision"];
 
 /// Everything in the namespaces whose names begin with `spec`, and its records.
 pub(crate) fn of(api: &Api, spec: &str) -> Result<String> {
@@ -51,13 +52,17 @@ fn dump_namespace(api: &Api, namespace: &str, text: &mut String) -> Result<()> {
     for event in api.list(&format!("/api/v1/namespaces/{namespace}/events"))? {
         let about = &event["involvedObject"];
         let field = |field: &str| event[field].as_str().unwrap_or_default();
-        let (kind, name) = (about["kind"].as_str().unwrap_or_default(), about["name"].as_str().unwrap_or_default());
+        let (kind, name) =
+            (about["kind"].as_str().unwrap_or_default(), about["name"].as_str().unwrap_or_default());
         writeln!(text, "{} {kind}/{name} {}: {}", field("lastTimestamp"), field("reason"), field("message"))?;
     }
     for pod in api.list(&format!("/api/v1/namespaces/{namespace}/pods"))? {
         for container in pod["spec"]["containers"].as_array().into_iter().flatten() {
             let container = container["name"].as_str().unwrap_or_default();
-            let path = format!("/api/v1/namespaces/{namespace}/pods/{}/log?container={container}&tailLines=50", name(&pod));
+            let path = format!(
+                "/api/v1/namespaces/{namespace}/pods/{}/log?container={container}&tailLines=50",
+                name(&pod)
+            );
             let log = api.send("GET", &path, "application/json", &[])?.body;
             let log = log.as_str().map_or_else(|| log.to_string(), str::to_owned);
             writeln!(text, "--- log of {} {container}\n{log}", name(&pod))?;

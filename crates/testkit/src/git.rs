@@ -153,8 +153,16 @@ fn git(directory: &Path, arguments: &[&str]) -> Result<String> {
         .args(arguments)
         .current_dir(directory)
         .envs([("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null")])
-        .envs([("GIT_AUTHOR_NAME", "Test"), ("GIT_AUTHOR_EMAIL", "test@example.com"), ("GIT_AUTHOR_DATE", date)])
-        .envs([("GIT_COMMITTER_NAME", "Test"), ("GIT_COMMITTER_EMAIL", "test@example.com"), ("GIT_COMMITTER_DATE", date)])
+        .envs([
+            ("GIT_AUTHOR_NAME", "Test"),
+            ("GIT_AUTHOR_EMAIL", "test@example.com"),
+            ("GIT_AUTHOR_DATE", date),
+        ])
+        .envs([
+            ("GIT_COMMITTER_NAME", "Test"),
+            ("GIT_COMMITTER_EMAIL", "test@example.com"),
+            ("GIT_COMMITTER_DATE", date),
+        ])
         .env_remove("GIT_DIR")
         .output()
         .context("cannot start git")?;

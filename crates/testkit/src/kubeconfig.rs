@@ -23,8 +23,10 @@ impl Kubeconfig {
     /// # Errors
     /// When the file lacks one of the three.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let config: Value = serde_saphyr::from_str(&text).with_context(|| format!("{} is no YAML", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let config: Value =
+            serde_saphyr::from_str(&text).with_context(|| format!("{} is no YAML", path.display()))?;
         let named = |list: &str, name: &str, field: &str| {
             let items = config[list].as_array()?;
             items.iter().find(|item| item["name"] == name).map(|item| item[field].clone())

@@ -143,7 +143,8 @@ impl Mimeo {
         let kubeconfig = self.kubeconfig.clone().unwrap_or_else(|| self.home.join("no-kubeconfig"));
         command.env("KUBECONFIG", kubeconfig);
         let began = Instant::now();
-        let mut child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
+        let mut child =
+            command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
         let lines = Arc::new(Mutex::new(Vec::new()));
         let stdout = collect(child.stdout.take(), began, Arc::clone(&lines));
         let stderr = collect(child.stderr.take(), began, Arc::clone(&lines));
@@ -207,7 +208,8 @@ impl Running {
                 return Ok(at);
             }
             if ended || Instant::now() > deadline {
-                let said: String = self.said().iter().map(|(at, line)| format!("{at:8.3?} {line}\n")).collect();
+                let said: String =
+                    self.said().iter().map(|(at, line)| format!("{at:8.3?} {line}\n")).collect();
                 bail!("{}: no line with {text:?} within {limit:?}:\n{said}", self.command);
             }
             std::thread::sleep(Duration::from_millis(10));

@@ -26,7 +26,8 @@ pub fn inside_plane() -> bool {
 /// When the plane cannot be had, or the test fails inside.
 pub fn in_plane(test: &str, program: &Path, body: impl FnOnce(&Cluster) -> Result<()>) -> Result<()> {
     if let Some(directory) = std::env::var_os(DIRECTORY).map(PathBuf::from) {
-        let cluster = Cluster::new(program, &directory.join("admin.kubeconfig"), &directory.join("audit.log"))?;
+        let cluster =
+            Cluster::new(program, &directory.join("admin.kubeconfig"), &directory.join("audit.log"))?;
         return body(&cluster);
     }
     let itself = std::env::current_exe().context("where is this test program?")?;
@@ -44,7 +45,8 @@ pub fn in_plane(test: &str, program: &Path, body: impl FnOnce(&Cluster) -> Resul
         .stdin(Stdio::null())
         .output()
         .context("cannot start a control plane")?;
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     // A wrong name would run nothing, and nothing fails.
     if !said.contains("1 passed") && !said.contains("1 failed") {
         bail!("the test {test} did not run in its control plane:\n{said}");

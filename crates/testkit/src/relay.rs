@@ -72,7 +72,11 @@ impl fmt::Display for Exchange {
         let number = self.write.map(|write| format!("#{write}")).unwrap_or_default();
         let status = self.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
         let at = self.at.as_secs_f32();
-        write!(f, "{at:7.3} {number:>4} {status:>3} {} {}?{} {}", self.method, self.path, self.query, self.note)
+        write!(
+            f,
+            "{at:7.3} {number:>4} {status:>3} {} {}?{} {}",
+            self.method, self.path, self.query, self.note
+        )
     }
 }
 
@@ -107,7 +111,9 @@ impl State {
     /// takes a moment to be known, and how often that is tried is chance.
     fn repeated(&self, exchange: &Exchange) -> Option<usize> {
         let refused = self.log.iter().rev().find(|earlier| {
-            earlier.method == exchange.method && earlier.path == exchange.path && earlier.body == exchange.body
+            earlier.method == exchange.method
+                && earlier.path == exchange.path
+                && earlier.body == exchange.body
         })?;
         (refused.status == Some(403)).then_some(refused.write)?
     }
@@ -308,7 +314,11 @@ fn serve(inner: &Inner, client: TcpStream) -> Result<()> {
 }
 
 /// One request and its answer; `false` when the client has no more.
-fn exchange(inner: &Inner, client: &mut BufReader<TcpStream>, server: &mut BufReader<Connection>) -> Result<bool> {
+fn exchange(
+    inner: &Inner,
+    client: &mut BufReader<TcpStream>,
+    server: &mut BufReader<Connection>,
+) -> Result<bool> {
     let Some(mut head) = Head::read(client)? else { return Ok(false) };
     let body = http::body(head.request_framing(), client)?;
     let (place, cut) = inner.arrive(&head, &body)?;
@@ -351,7 +361,11 @@ fn exchange(inner: &Inner, client: &mut BufReader<TcpStream>, server: &mut BufRe
 }
 
 /// Hands a watch or a log on, piece by piece.
-fn stream(answer: &Head, client: &mut BufReader<TcpStream>, server: &mut BufReader<Connection>) -> Result<()> {
+fn stream(
+    answer: &Head,
+    client: &mut BufReader<TcpStream>,
+    server: &mut BufReader<Connection>,
+) -> Result<()> {
     use std::io::Write as _;
     let to = client.get_mut();
     to.write_all(&answer.bytes())?;
@@ -394,7 +408,8 @@ mod tests {
     }
 
     fn ask(relay: &Relay, first: &str) -> Option<u16> {
-        let mut client = BufReader::new(TcpStream::connect(relay.url().trim_start_matches("http://")).unwrap());
+        let mut client =
+            BufReader::new(TcpStream::connect(relay.url().trim_start_matches("http://")).unwrap());
         let head = Head { first: format!("{first} HTTP/1.1"), headers: Vec::new() };
         head.write(b"{}", client.get_mut()).unwrap();
         client.get_mut().flush().unwrap();
@@ -444,6 +459,9 @@ mod tests {
         assert_eq!(ask(&relay, "GET /pods"), Some(403));
         assert_eq!(ask(&relay, "GET /pods"), Some(200));
         assert_eq!(asked.try_iter().count(), 1);
-        assert_eq!(relay.log().iter().map(|exchange| exchange.status).collect::<Vec<_>>(), [Some(403), Some(200)]);
+        assert_eq!(
+            relay.log().iter().map(|exchange| exchange.status).collect::<Vec<_>>(),
+            [Some(403), Some(200)]
+        );
     }
 }

@@ -72,7 +72,9 @@ pub fn leftovers(api: &Api, name: &str, id: &str) -> Result<Vec<String>> {
         }
         // A receipt is what is meant to stay.
         if kind.kind != "Receipt" {
-            for object in api.list(&format!("{}?labelSelector=mimeo.dev/environment%3D{id}", kind.path(None)))? {
+            for object in
+                api.list(&format!("{}?labelSelector=mimeo.dev/environment%3D{id}", kind.path(None)))?
+            {
                 note(&kind.kind, &object);
             }
         }
@@ -107,7 +109,12 @@ pub fn receipts(api: &Api, name: &str) -> Result<Vec<Value>> {
 
 /// How often each object of an environment was created and deleted, from the request log.
 #[must_use]
-pub fn existence<'a>(calls: impl IntoIterator<Item = &'a Call>, user: &str, name: &str, id: &str) -> BTreeMap<String, usize> {
+pub fn existence<'a>(
+    calls: impl IntoIterator<Item = &'a Call>,
+    user: &str,
+    name: &str,
+    id: &str,
+) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for call in calls.into_iter().filter(|call| call.user == user) {
         let own = [&call.name, &call.namespace].iter().any(|text| *text == name)
@@ -149,7 +156,10 @@ fn leaves(path: &str, value: &Value, lines: &mut Vec<String>) {
             fields.iter().for_each(|(field, value)| leaves(&format!("{path} {field}"), value, lines));
         }
         Value::Array(items) if !items.is_empty() => {
-            items.iter().enumerate().for_each(|(index, item)| leaves(&format!("{path} {index}"), item, lines));
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(index, item)| leaves(&format!("{path} {index}"), item, lines));
         }
         leaf => lines.push(format!("{path} = {leaf}")),
     }
@@ -164,10 +174,24 @@ fn masked(text: &str, name: &str, id: &str) -> String {
 fn mask(value: &mut Value) {
     const GONE: [&str; 4] = ["managedFields", "resourceVersion", "creationTimestamp", "generation"];
     const MASKED: [&str; 17] = [
-        "uid", "controller-uid", "batch.kubernetes.io/controller-uid", "mimeo.dev/owner", "clusterIP", "clusterIPs",
-        "volumeName", "nodePort", "healthCheckNodePort", "epoch", "lastUp", "owned", "started", "expiresAt", "desired",
+        "uid",
+        "controller-uid",
+        "batch.kubernetes.io/controller-uid",
+        "mimeo.dev/owner",
+        "clusterIP",
+        "clusterIPs",
+        "volumeName",
+        "nodePort",
+        "healthCheckNodePort",
+        "epoch",
+        "lastUp",
+        "owned",
+        "started",
+        "expiresAt",
+        "desired",
         // The branch, and the digest of manifests that hold the environment's name.
-        "ref", "manifests",
+        "ref",
+        "manifests",
     ];
     match value {
         Value::Object(fields) => {
@@ -205,9 +229,7 @@ mod tests {
             fields("ConfigMap", &object, name, id, &mut lines);
             lines
         };
-        let object = |name: &str, id: &str, uid: &str| {
-            json!({"metadata": {"name": "x", "uid": uid, "labels": {"mimeo.dev/environment": id}}, "data": {"host": format!("db.{name}.svc")}})
-        };
+        let object = |name: &str, id: &str, uid: &str| json!({"metadata": {"name": "x", "uid": uid, "labels": {"mimeo.dev/environment": id}}, "data": {"host": format!("db.{name}.svc")}});
         let (a, b) = ("0123456789abcdef", "fedcba9876543210");
         let first = fields(object("qa-a", a, "1"), "qa-a", a);
         assert_eq!(first.len(), 4, "{first:?}");

@@ -35,15 +35,18 @@ impl Upstream {
         if let Some(authority) = server.strip_prefix("http://") {
             return Ok(Self { authority: authority.to_owned(), tls: None });
         }
-        let Some(authority) = server.strip_prefix("https://") else { bail!("{server} is no URL of an API server") };
+        let Some(authority) = server.strip_prefix("https://") else {
+            bail!("{server} is no URL of an API server")
+        };
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(&config.ca) {
             roots.add(certificate.context("the cluster's authority is no PEM")?)?;
         }
-        let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
         let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
         let name = ServerName::try_from(host.to_owned())?;
         Ok(Self { authority: authority.to_owned(), tls: Some((Arc::new(tls), name)) })

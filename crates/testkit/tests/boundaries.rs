@@ -10,7 +10,8 @@ use serde_json::Value;
 /// Crates that know no clock, network, file system, environment variable or async runtime.
 const PURE: [&str; 3] = ["spec", "render", "plan"];
 /// What only an effect needs.
-const EFFECTS: [&str; 8] = ["tokio", "kube-client", "hyper", "reqwest", "git2", "rustls", "tokio-postgres", "rand"];
+const EFFECTS: [&str; 8] =
+    ["tokio", "kube-client", "hyper", "reqwest", "git2", "rustls", "tokio-postgres", "rand"];
 
 /// Name of every package to the names of what it depends on at run time.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
@@ -21,7 +22,8 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
         .unwrap();
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata answers JSON");
     let name = |id: &Value| {
-        let package = metadata["packages"].as_array().unwrap().iter().find(|package| package["id"] == *id).unwrap();
+        let package =
+            metadata["packages"].as_array().unwrap().iter().find(|package| package["id"] == *id).unwrap();
         package["name"].as_str().unwrap().to_owned()
     };
     let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -71,11 +71,8 @@ pub async fn run(args: CheckArgs, ui: &Ui) -> Result<u8, Error> {
             ui.warn(&unique);
             if ui.output != Output::Name {
                 let warnings = unique.len() - errors;
-                ui.data(
-                    &format!("{}\n{errors} errors, {warnings} warnings", checked.join("\n"))
-                        .trim_start()
-                        .to_owned(),
-                );
+                let summary = format!("{}\n{errors} errors, {warnings} warnings", checked.join("\n"));
+                ui.data(summary.trim_start());
             }
         }
     }
