@@ -44,3 +44,11 @@ lab-test: ## test the lab itself: kills, restarts and stops it
 
 bench: build ## what mimeo costs, beside its peers on a control plane of its own (a table, and target/bench/results.json)
 	@tests/bench/run
+
+.PHONY: test soak
+
+test: ## every test: formatting, lints, units, the lab, real clusters (last line: N passed, N failed)
+	@tests/run
+
+soak: ## the same proofs at full count: every write with every way to die
+	@tests/run --soak

@@ -1,6 +1,8 @@
 //! The CustomResourceDefinitions as files, so that a change of the schema is seen in review.
 //! `UPDATE_EXPECT=1` rewrites them from the Rust types.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the finding")]
+
 use std::path::Path;
 
 #[test]

@@ -1,5 +1,7 @@
 //! What the planner decides, one situation a test: from a small environment that is as it should be.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the finding")]
+
 use std::collections::BTreeMap;
 
 use plan::{

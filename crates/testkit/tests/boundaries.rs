@@ -1,5 +1,7 @@
 //! What must never be there: effects below pure crates, and a second Kubernetes client.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the finding")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     process::Command,
