@@ -4,6 +4,8 @@
 //! A real `kill -9`, by a relay that numbers the writes. `make test` tries each write with one of the
 //! three cuts, chosen by `MIMEO_SEED`; `make soak` tries all.
 
+#![expect(clippy::print_stderr, reason = "a test of minutes tells how far it is")]
+
 use std::{
     collections::BTreeMap,
     fmt,

@@ -93,7 +93,7 @@ fn mistakes_in_the_repository_are_named_with_their_place() -> Result<()> {
                 "a name that is too long",
                 &["--rev", "main", "--name", &long],
                 2,
-                &["GIT020", "too long"],
+                &["GIT020", "longer than"],
             ),
             mistake("an unknown parameter", &["--rev", "main", "--set", "dys=3"], 2, &["dys"]),
         ];

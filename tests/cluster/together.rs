@@ -110,13 +110,12 @@ fn a_killed_down_is_finished_by_the_next() -> Result<()> {
         let environment = case.environment()?;
         let mark = case.cluster.audit.mark()?;
         let running = case.mimeo(["down", &environment.name, "--yes"]).start()?;
-        thread::sleep(Duration::from_millis(400));
-        let killed = running.kill()?;
+        while case.record(&environment)?["spec"]["state"] != "Deleting" {
+            thread::sleep(Duration::from_millis(10));
+        }
+        running.kill()?;
         let refused = case.mimeo(case.on("up", &repo, "main")).run()?;
-        ensure!(
-            refused.code == Some(3) || killed.code == Some(0),
-            "an environment that is going is not brought up: {refused}"
-        );
+        ensure!(refused.code == Some(3), "an environment that is going is not brought up: {refused}");
         down(case, &environment.name)?.expect(0)?;
         case.is_gone(&environment)?;
         let calls = case.cluster.audit.since(&mark, &case.cluster.api)?;

@@ -24,6 +24,9 @@ pub struct Patience {
     pub fail_fast: bool,
 }
 
+/// How long an object that was written may stay unseen before the others are judged without it.
+const UNSEEN: Duration = Duration::from_secs(5);
+
 /// What mimeo knows of the objects it waits for.
 pub(crate) struct Watcher<'a> {
     session: &'a Session,
@@ -115,13 +118,15 @@ impl<'a> Watcher<'a> {
 
     /// Waits for all objects of a wave.
     pub(crate) async fn wait(&mut self, wave: &Wave, patience: Patience) -> Result<()> {
+        let begun = Instant::now();
         let mut changes = self.views.changes();
         let objects: Vec<&ObjectRef> = wave.wait_for.iter().filter(|object| has_health(object)).collect();
         loop {
             changes.mark_unchanged();
-            let mut next_look = patience.deadline;
+            let mut next_look = patience.deadline.min(Instant::now() + UNSEEN);
             // A Service judged before its workloads are seen would look as if it had none.
-            let mut all_healthy = self.views.is_synced();
+            let seen = objects.iter().all(|object| self.views.get(&object.key()).is_some());
+            let mut all_healthy = self.views.is_synced() && (seen || begun.elapsed() > UNSEEN);
             let judged: &[&ObjectRef] = if all_healthy { &objects } else { &[] };
             for object in judged {
                 let health = self.judge(object);

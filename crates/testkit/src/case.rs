@@ -125,6 +125,15 @@ impl<'a> Case<'a> {
         all.pop().context("just counted")
     }
 
+    /// The record of an environment as it is now; null when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn record(&self, environment: &Environment) -> Result<Value> {
+        let record = self.cluster.api.get(&format!("{RECORDS}/environments/{}", environment.name))?;
+        Ok(record.unwrap_or_default())
+    }
+
     /// Nothing of an environment is left, and a receipt proves it.
     ///
     /// # Errors

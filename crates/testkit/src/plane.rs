@@ -1,8 +1,10 @@
 //! Throw-away control planes: for what breaks or overloads one, and for what needs a cluster untouched.
 
 use std::{
+    io::{BufRead as _, BufReader, Read, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -37,22 +39,43 @@ pub fn in_plane(test: &str, program: &Path, body: impl FnOnce(&Cluster) -> Resul
     if std::env::var_os("KEEP").is_some() {
         plane.arg("--keep").arg(checkout().join("target/planes").join(test.replace("::", "-")));
     }
-    let output = plane
+    let mut running = plane
         .arg("--")
         .arg(itself)
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env_remove("KUBECONFIG")
         .stdin(Stdio::null())
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .context("cannot start a control plane")?;
-    let said =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (stdout, stderr) = (running.stdout.take(), running.stderr.take());
+    let stdout = thread::spawn(move || pass(stdout, false));
+    let stderr = pass(stderr, true);
+    let stdout = stdout.join().unwrap_or_default();
+    let status = running.wait()?;
     // A wrong name would run nothing, and nothing fails.
-    if !said.contains("1 passed") && !said.contains("1 failed") {
-        bail!("the test {test} did not run in its control plane:\n{said}");
+    if !stdout.contains("1 passed") && !stdout.contains("1 failed") {
+        bail!("the test {test} did not run in its control plane:\n{stdout}{stderr}");
     }
-    if !output.status.success() {
-        bail!("in a control plane of its own:\n{said}");
+    if !status.success() {
+        bail!("in a control plane of its own:\n{stderr}");
     }
     Ok(())
+}
+
+/// Reads what the inner run says, indented, so that nobody takes it for the outer run's; with `live`,
+/// hands it on as it comes.
+fn pass(stream: Option<impl Read>, live: bool) -> String {
+    let mut said = String::new();
+    for line in stream.into_iter().flat_map(|stream| BufReader::new(stream).lines()) {
+        let Ok(line) = line else { break };
+        let line = format!("  | {line}\n");
+        if live {
+            // Progress only: where it cannot be shown, the end of the test says enough.
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
+        said.push_str(&line);
+    }
+    said
 }

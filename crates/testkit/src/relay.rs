@@ -107,15 +107,15 @@ struct State {
 }
 
 impl State {
-    /// The number of the refused write that this one repeats, if it does: a right that was just given
-    /// takes a moment to be known, and how often that is tried is chance.
+    /// The number of the refused write that this one repeats, if it does: a right or a role that was
+    /// just made takes a moment to be known, and how often that is tried is chance.
     fn repeated(&self, exchange: &Exchange) -> Option<usize> {
         let refused = self.log.iter().rev().find(|earlier| {
             earlier.method == exchange.method
                 && earlier.path == exchange.path
                 && earlier.body == exchange.body
         })?;
-        (refused.status == Some(403)).then_some(refused.write)?
+        matches!(refused.status, Some(403 | 404)).then_some(refused.write)?
     }
 }
 
