@@ -121,9 +121,7 @@ fn deaths(unharmed: &Unharmed) -> Vec<Death> {
         .chain(writes(Command::Down, unharmed.down_writes))
         .flat_map(|(command, write)| Cut::ALL.map(|cut| Death { command, write, cut }))
         .enumerate()
-        .filter(|(number, death)| {
-            all || number % Cut::ALL.len() == (death.write * 7 + seed) * 13 / 5 % Cut::ALL.len()
-        })
+        .filter(|(number, death)| all || number % Cut::ALL.len() == (death.write + seed) % Cut::ALL.len())
         .map(|(_, death)| death)
         .collect()
 }

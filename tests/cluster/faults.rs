@@ -1,5 +1,7 @@
 //! "Could not see" is never "gone": answers of a server on a bad day delete nothing and prove nothing.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use testkit::{Case, Fault, Mimeo, Relay, state};
 
@@ -59,6 +61,32 @@ fn a_look_that_fails_is_no_absence() -> Result<()> {
         ensure!(case.environments()?.len() == 1, "the record stays");
         relay.heal();
         down.succeed()?;
+        carries_uids(&relay)?;
+        case.is_gone(&environment)
+    })
+}
+
+#[test]
+fn a_write_that_fails_is_told_and_done_by_the_next_run() -> Result<()> {
+    on_lab(|case| {
+        let repo = case.repo("config")?;
+        let relay = Relay::start(case.cluster.api.config())?;
+        let up = through(case, &relay, &["up", case.spec(), "--repo", &repo.arg(), "--rev", "main"])?;
+        relay.inject(Fault::on("/configmaps/notes?").method("PATCH").status(500).times(1));
+        let failed = up.run()?;
+        ensure!(failed.code == Some(4), "a server's failure: {failed}");
+        failed.says(["ConfigMap/notes", "the test answers 500"])?;
+        let environment = case.environment()?;
+        ensure!(case.record(&environment)?["spec"]["state"] == "Failed", "the record says so");
+        up.succeed()?;
+        // Slow is not broken, and a connection that is refused for once is tried again.
+        relay.inject(Fault::on("/api").method("GET").delay(Duration::from_millis(700)).times(3));
+        relay.inject(Fault::on("/configmaps").method("GET").status(429).times(2));
+        case.mimeo(["diff", case.spec(), "--repo", &repo.arg(), "--rev", "main"])
+            .kubeconfig(&case.home().join("relay.kubeconfig"))
+            .run()?
+            .expect(0)?;
+        through(case, &relay, &["down", &environment.name, "--yes"])?.succeed()?;
         carries_uids(&relay)?;
         case.is_gone(&environment)
     })

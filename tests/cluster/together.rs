@@ -110,10 +110,14 @@ fn a_killed_down_is_finished_by_the_next() -> Result<()> {
         let environment = case.environment()?;
         let mark = case.cluster.audit.mark()?;
         let running = case.mimeo(["down", &environment.name, "--yes"]).start()?;
-        while case.record(&environment)?["spec"]["state"] != "Deleting" {
+        for _ in 0..1000 {
+            if case.record(&environment)?["spec"]["state"] == "Deleting" {
+                break;
+            }
             thread::sleep(Duration::from_millis(10));
         }
-        running.kill()?;
+        let killed = running.kill()?;
+        ensure!(killed.code.is_none(), "it was not killed in time: {killed}");
         let refused = case.mimeo(case.on("up", &repo, "main")).run()?;
         ensure!(refused.code == Some(3), "an environment that is going is not brought up: {refused}");
         down(case, &environment.name)?.expect(0)?;

@@ -47,6 +47,8 @@ fn two_branches_live_and_go_side_by_side() -> Result<()> {
         said.push(case.mimeo(["logs", &main.name, "web"]).succeed()?.says(["started"])?);
 
         let before = case.cluster.api.get(&format!("{}/web", main.core("configmaps")))?;
+        // Nothing waits for a keyboard that is not there.
+        case.mimeo(case.on("down", &repo, "feature/other")).run()?.expect(3)?.says(["--yes"])?;
         said.push(case.mimeo(case.on("down", &repo, "feature/other")).args(["--yes"]).succeed()?);
         case.is_gone(&other)?;
         let after = case.cluster.api.get(&format!("{}/web", main.core("configmaps")))?;

@@ -107,8 +107,9 @@ plane_start() {
   wait_for 60 "the API server (see $PLANE/log/apiserver.log; lab plane --keep DIR keeps it)" plane_is_ready || exit 1
   start_controller_manager
   start_scheduler
+  # Without a lease of its node that is renewed, all its pods count as lost after 50 s.
   plane_daemon kwok "$KWOK_BIN/kwok" --kubeconfig "$PLANE/config/kwok.kubeconfig" --config "$LAB_DIR/plane-stages.yaml" \
-    --manage-all-nodes --node-ip "$PLANE_ADDRESS" --cidr 10.128.0.0/12
+    --manage-all-nodes --node-lease-duration-seconds 40 --node-ip "$PLANE_ADDRESS" --cidr 10.128.0.0/12
   plane_objects
   plane_kubectl apply --server-side -f "$LAB_DIR/plane.yaml" >/dev/null
   # Without this account the namespace takes no pods.
