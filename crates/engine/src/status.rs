@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use cluster::EnvironmentRecord;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use plan::{
@@ -88,33 +87,26 @@ pub async fn status(
 ) -> Result<EnvironmentStatus> {
     let stored = session.records.inventory(record).await?;
     let observed = observe(session, &record.spec.id, &[], &stored.inventory).await?;
-    let mut lists: BTreeMap<(&str, &str), Vec<Value>> = BTreeMap::new();
-    let explaining =
-        [("", "Pod"), ("apps", "ReplicaSet"), ("discovery.k8s.io", "EndpointSlice"), ("", "Event")];
-    let namespaces: Vec<&str> = vec![record.spec.namespace.as_str()];
-    let listed: Vec<((&str, &str), Vec<Value>)> = stream::iter(explaining)
-        .map(|(group, kind)| {
-            let namespace = namespaces[0];
-            async move {
-                let object = read::object(group, "v1", kind, Some(namespace), "");
-                let resource = session.resource(&object).await?;
-                let listing = session.cluster.list(&resource, Some(namespace), "").await?;
-                Ok::<_, crate::Error>(((group, kind), listing.items))
-            }
-        })
-        .buffer_unordered(4)
-        .try_collect()
-        .await?;
-    lists.extend(listed);
-    let list = |group, kind| lists.get(&(group, kind)).map(Vec::as_slice).unwrap_or_default();
+    let namespace = record.spec.namespace.as_str();
+    let all = async |group: &str, kind: &str| {
+        let object = read::object(group, "v1", kind, Some(namespace), "");
+        let resource = session.resource(&object).await?;
+        Ok::<_, crate::Error>(session.cluster.list(&resource, Some(namespace), "").await?.items)
+    };
+    let (pods, replica_sets, endpoint_slices, events) = futures::try_join!(
+        all("", "Pod"),
+        all("apps", "ReplicaSet"),
+        all("discovery.k8s.io", "EndpointSlice"),
+        all("", "Event"),
+    )?;
     let workloads: Vec<Value> =
         observed.live.iter().filter(|(key, _)| key.group == "apps").map(|(_, live)| live.clone()).collect();
     let around = Surroundings {
-        pods: list("", "Pod"),
-        replica_sets: list("apps", "ReplicaSet"),
-        endpoint_slices: list("discovery.k8s.io", "EndpointSlice"),
+        pods: &pods,
+        replica_sets: &replica_sets,
+        endpoint_slices: &endpoint_slices,
         workloads: &workloads,
-        events: list("", "Event"),
+        events: &events,
         storage_classes: &[],
     };
     let mut result = summary(record, now);
