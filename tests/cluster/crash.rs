@@ -20,7 +20,7 @@ use testkit::{Case, Cut, Environment, GitRepo, Outcome, Relay, in_plane, state};
 use crate::{faults::carries_uids, program};
 
 /// So many environments at a time.
-const WORKERS: usize = 4;
+const WORKERS: usize = 6;
 /// So many failures are shown with every request of theirs.
 const SHOWN: usize = 3;
 

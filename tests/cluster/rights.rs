@@ -35,6 +35,10 @@ fn a_mimeo_user_reaches_nothing_but_environments() -> Result<()> {
 
         let plain = json!({"metadata": {"name": format!("{}-plain", case.spec())}});
         refused("a namespace without label", &user.post("/api/v1/namespaces", &plain)?)?;
+        let labels =
+            json!({"mimeo.dev/environment": mark, "pod-security.kubernetes.io/enforce": "privileged"});
+        let privileged = json!({"metadata": {"name": format!("{}-root", case.spec()), "labels": labels}});
+        refused("a namespace for privileged pods", &user.post("/api/v1/namespaces", &privileged)?)?;
         for namespace in ["kube-system", "default", &victim] {
             let path = format!("/api/v1/namespaces/{namespace}");
             refused("deleting a foreign namespace", &user.delete(&path)?)?;
@@ -70,6 +74,11 @@ fn a_mimeo_user_reaches_nothing_but_environments() -> Result<()> {
             user.post(&maps, &json!({"metadata": {"name": "own"}}))?.is_ok(),
             "in its own environment it may work"
         );
+        let own = format!("/api/v1/namespaces/{}", environment.name);
+        let level = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}});
+        refused("raising the level of its own namespace", &user.merge(&own, &level)?)?;
+        let label = json!({"metadata": {"labels": {"mimeo.dev/environment": Value::Null}}});
+        refused("taking the label off its own namespace", &user.merge(&own, &label)?)?;
         let bindings =
             format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings", environment.name);
         refused(
@@ -121,6 +130,11 @@ fn tried(case: &Case<'_>, user: &Api, secret: &str) -> Result<()> {
             "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [{
                 "name": "main", "image": image, "args": ["data", "copy"],
+                "env": [
+                    {"name": "MIMEO_REQUEST", "value": "{\"where\": \"a = $$body$$\"}"},
+                    {"name": "MIMEO_SOURCE_URI", "valueFrom": {"secretKeyRef": {"name": secret, "key": "uri"}}},
+                    {"name": "MIMEO_TARGET_PASSWORD", "valueFrom": {"secretKeyRef": {"name": secret, "key": "password"}}},
+                ],
                 "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
             }],
         }}},
@@ -138,6 +152,15 @@ fn tried(case: &Case<'_>, user: &Api, secret: &str) -> Result<()> {
         job
     };
     let volume = json!([{"name": "s", "secret": {"secretName": secret}}]);
+    let source = json!({"secretKeyRef": {"name": secret, "key": "uri"}});
+    let env = |request: Value, password: Value| json!([request, {"name": "MIMEO_SOURCE_URI", "valueFrom": source}, password]);
+    let request = json!({"name": "MIMEO_REQUEST", "value": "{}"});
+    let password = json!({
+        "name": "MIMEO_TARGET_PASSWORD", "valueFrom": {"secretKeyRef": {"name": secret, "key": "password"}},
+    });
+    let echoed = json!({"name": "MIMEO_REQUEST", "value": "{\"$(MIMEO_SOURCE_URI)\": 1}"});
+    let sent = json!({"name": "MIMEO_TARGET_PASSWORD", "valueFrom": source});
+    let shell = json!({"exec": {"command": ["sh", "-c", "env"]}});
     for (what, job) in [
         ("another image", with("container.image", json!("docker.io/library/busybox:1.36"))),
         ("another command", with("container.command", json!(["sh", "-c", "env"]))),
@@ -149,6 +172,18 @@ fn tried(case: &Case<'_>, user: &Api, secret: &str) -> Result<()> {
         ),
         ("a volume", with("volumes", volume)),
         ("an account's token", with("automountServiceAccountToken", json!(true))),
+        ("a credential in an argument", with("container.args", json!(["data", "$(MIMEO_SOURCE_URI)"]))),
+        ("a credential in the request", with("container.env", env(echoed, password.clone()))),
+        ("a credential sent as a password", with("container.env", env(request.clone(), sent))),
+        (
+            "a variable more",
+            with("container.env", json!([request, password, {"name": "X", "valueFrom": source}])),
+        ),
+        ("a whole Secret", with("container.envFrom", json!([{"secretRef": {"name": secret}}]))),
+        ("a shell after the start", with("container.lifecycle", json!({"postStart": shell}))),
+        ("a shell as a probe", with("container.startupProbe", shell.clone())),
+        ("a host name of its own", with("hostAliases", json!([{"ip": "10.0.0.1", "hostnames": ["prod"]}]))),
+        ("a resolver of its own", with("dnsConfig", json!({"nameservers": ["10.0.0.1"]}))),
     ] {
         refused(what, &user.post(jobs, &job)?)?;
     }

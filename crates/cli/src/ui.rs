@@ -25,11 +25,7 @@ pub struct Ui {
     pub output: Output,
     started: Instant,
     bar: Arc<Mutex<Option<ProgressBar>>>,
-    last_line: Arc<Mutex<Instant>>,
 }
-
-/// In a log, what is only on its way is told this often; on a terminal it moves.
-const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 pub const GOOD: Style = AnsiColor::Green.on_default();
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -44,7 +40,6 @@ impl Ui {
             output: global.output,
             started: Instant::now(),
             bar: Arc::default(),
-            last_line: Arc::new(Mutex::new(Instant::now())),
         }
     }
 
@@ -118,8 +113,7 @@ impl Ui {
             }
             Event::Health { object, component, state: "Progressing", cause } => {
                 let text = format!("waiting for {component}: {}: {}", object.short(), views::plain(cause));
-                let quiet_for = self.last_line.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-                if self.phase_on_bar(&text) || (quiet_for < PROGRESS_EVERY && self.verbose == 0) {
+                if self.phase_on_bar(&text) || self.verbose == 0 {
                     return;
                 }
                 format!("{DIM}{elapsed:>4}s  {text}{DIM:#}")
@@ -135,6 +129,13 @@ impl Ui {
                     "{DIM}{elapsed:>4}s{DIM:#}  {style}{state}{style:#} {component}: {}{cause}",
                     object.short()
                 )
+            }
+            Event::Waiting(late) => {
+                let text = format!("waiting for {}", views::plain(&late.join("; ")));
+                if self.phase_on_bar(&text) {
+                    return;
+                }
+                format!("{DIM}{elapsed:>4}s  {text}{DIM:#}")
             }
             Event::Logs { from, lines } => {
                 let lines: Vec<String> =
@@ -176,7 +177,6 @@ impl Ui {
     }
 
     fn write(&self, text: &str) {
-        *self.last_line.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.pause(|| {
             let _ = writeln!(anstream::stderr(), "{}", text.trim_end_matches('\n'));
         });

@@ -272,9 +272,11 @@ impl Cluster {
         namespace: &str,
         pod: &str,
         container: Option<&str>,
+        lines: Option<u32>,
     ) -> Result<impl futures::AsyncBufRead + use<>> {
         let params = kube::api::LogParams {
             container: container.map(str::to_owned),
+            tail_lines: lines.map(i64::from),
             follow: true,
             ..Default::default()
         };

@@ -156,9 +156,12 @@ impl Records {
         let resource = resource_of::<EnvironmentRecord>();
         let object = self.environment(&record.name_any());
         let uid = record.uid().unwrap_or_default();
-        match self.cluster.delete(&resource, &object, &uid, Propagation::Background).await? {
-            Deleted::Absent | Deleted::Replaced => return Ok(()),
-            Deleted::Accepted => {}
+        // A run that was killed may have deleted it already: once is enough.
+        if record.metadata.deletion_timestamp.is_none() {
+            match self.cluster.delete(&resource, &object, &uid, Propagation::Background).await? {
+                Deleted::Absent | Deleted::Replaced => return Ok(()),
+                Deleted::Accepted => {}
+            }
         }
         let Some(mut live) = self.get(&record.name_any()).await? else { return Ok(()) };
         if live.uid() != record.uid() {

@@ -275,9 +275,10 @@ async fn look(
             looks.push(look_for(session, record, entry).await);
         }
     }
-    if owned.is_some() {
-        looks.push(volumes(session, &record.spec.namespace, options).await);
-    }
+    looks.push(match owned {
+        Some(namespace) => volumes(session, namespace, options).await,
+        None => claims(session, record).await,
+    });
     looks
 }
 
@@ -301,6 +302,33 @@ async fn look_for(session: &Session, record: &EnvironmentRecord, entry: &Entry) 
         },
     };
     Look { what: object.short(), place, found, resource_version: None }
+}
+
+/// Claims that a StatefulSet of the environment made in a namespace that stays: the controller keeps them,
+/// and with them their data.
+async fn claims(session: &Session, record: &EnvironmentRecord) -> Look {
+    let namespace = record.spec.namespace.as_str();
+    let claim = read::core("PersistentVolumeClaim", Some(namespace), "");
+    let what = "PersistentVolumeClaims of the environment".to_owned();
+    let mut look = Look { what, place: namespace.to_owned(), found: Vec::new(), resource_version: None };
+    let selector = format!("{}={}", plan::ENVIRONMENT_LABEL, record.spec.id);
+    let listing = match session.resource(&claim).await {
+        Ok(resource) => session.cluster.list(&resource, Some(namespace), &selector).await,
+        Err(_) => return look,
+    };
+    match listing {
+        Ok(listing) => {
+            let names = listing.items.iter().filter_map(|live| plan::text(live, &["metadata", "name"]));
+            look.found = names
+                .map(|name| {
+                    format!("PersistentVolumeClaim/{name}: still there; delete it if its data may go")
+                })
+                .collect();
+            look.resource_version = Some(listing.resource_version);
+        }
+        Err(error) => look.found.push(format!("PersistentVolumeClaims: could not be looked for: {error}")),
+    }
+    look
 }
 
 /// Volumes that were bound to claims of the namespace. Their removal follows that of the claim.

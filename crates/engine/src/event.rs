@@ -27,6 +27,8 @@ pub enum Event {
         /// What it waits for, or what is wrong.
         cause: String,
     },
+    /// What is waited for, told now and then while nothing else happens.
+    Waiting(Vec<String>),
     /// The last log lines that belong to a trouble.
     Logs {
         /// Pod and container.

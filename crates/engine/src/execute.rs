@@ -1,6 +1,6 @@
 //! Runs a plan: one request per write, no choices left.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use cluster::{Deleted, Lease, Propagation};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -30,7 +30,8 @@ pub(crate) struct Run<'a> {
     pub plan: &'a Plan,
     pub inventory: &'a mut Inventory,
     pub namespace: &'a str,
-    pub wait: bool,
+    /// Component to how long its images may take (`waitForImage`).
+    pub images: BTreeMap<String, Duration>,
     pub patience: Patience,
 }
 
@@ -40,11 +41,11 @@ impl<'a> Run<'a> {
         let stale: Vec<&Step> = self.plan.stale().collect();
         self.delete_all(&stale, Propagation::Foreground).await?;
         let (session, namespace, desired) = (self.session, self.namespace, self.desired);
-        let mut watcher = Watcher::new(session, namespace, desired);
+        let mut watcher = Watcher::new(session, namespace, desired, self.images.clone());
         let mut watching = false;
         for wave in &self.plan.waves {
             let own = matches!(wave.order.stage, Stage::Namespace | Stage::Access);
-            if !own && !watching && self.wait {
+            if !own && !watching {
                 watcher.open(&self.plan.waves).await?;
                 watching = true;
             }
@@ -54,12 +55,15 @@ impl<'a> Run<'a> {
             if wave.order.stage == Stage::Data {
                 self.credentials(wave).await?;
             }
-            if self.wait && !own {
+            if !own {
                 self.phase_of(wave);
                 watcher
                     .wait(wave, self.patience)
                     .await
                     .map_err(|error| explain_job(error, &watcher, wave))?;
+            }
+            if wave.order.stage == Stage::Data {
+                self.tell_copies(&watcher, wave);
             }
         }
         Ok(watcher)
@@ -78,6 +82,25 @@ impl<'a> Run<'a> {
             rest = &rest[end..];
         }
         Ok(())
+    }
+
+    /// How much was copied, and what the copy warns of.
+    fn tell_copies(&self, watcher: &Watcher<'_>, wave: &Wave) {
+        for step in &wave.steps {
+            let Some(answer) = answer(watcher, &step.object) else { continue };
+            let number = |field: &str| answer.get(field).and_then(Value::as_u64).unwrap_or_default();
+            let tables = answer.get("tables").and_then(Value::as_array).map_or(0, Vec::len);
+            self.session.tell(Event::Note(format!(
+                "{}: {} rows in {tables} tables copied, {} MiB in {:.1} s",
+                step.component,
+                number("rows"),
+                number("bytes") / (1024 * 1024),
+                number("milliseconds") as f64 / 1000.0
+            )));
+            for warning in answer.get("warnings").and_then(Value::as_array).into_iter().flatten() {
+                self.session.tell(Event::Note(warning.as_str().unwrap_or_default().to_owned()));
+            }
+        }
     }
 
     fn phase_of(&self, wave: &Wave) {
@@ -386,7 +409,8 @@ fn explain_job(error: Error, watcher: &Watcher<'_>, wave: &Wave) -> Error {
             diagnostic.help =
                 Some("Look at the rows behind the query in the environment's database".to_owned());
         } else if let Some(cause) = text("cause") {
-            diagnostic.code = "DAT003";
+            diagnostic.code = "DAT022";
+            diagnostic.category = Category::Data;
             diagnostic.cause = format!("{}: {cause}", text("code").unwrap_or_default());
             diagnostic.help = text("help").or(diagnostic.help.take());
         }

@@ -24,6 +24,8 @@ pub struct Patience {
     pub fail_fast: bool,
 }
 
+/// How often it is told what is waited for.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How long an object that was written may stay unseen before the others are judged without it.
 const UNSEEN: Duration = Duration::from_secs(5);
 
@@ -41,10 +43,17 @@ pub(crate) struct Watcher<'a> {
     since: BTreeMap<Key, (Trouble, Instant)>,
     logged: BTreeMap<Key, String>,
     told: BTreeSet<String>,
+    /// Component to how long its images may take.
+    images: BTreeMap<String, Duration>,
 }
 
 impl<'a> Watcher<'a> {
-    pub(crate) fn new(session: &'a Session, namespace: &str, desired: &[plan::Desired]) -> Self {
+    pub(crate) fn new(
+        session: &'a Session,
+        namespace: &str,
+        desired: &[plan::Desired],
+        images: BTreeMap<String, Duration>,
+    ) -> Self {
         Self {
             session,
             namespace: namespace.to_owned(),
@@ -59,6 +68,7 @@ impl<'a> Watcher<'a> {
             since: BTreeMap::new(),
             logged: BTreeMap::new(),
             told: BTreeSet::new(),
+            images,
         }
     }
 
@@ -119,6 +129,7 @@ impl<'a> Watcher<'a> {
     /// Waits for all objects of a wave.
     pub(crate) async fn wait(&mut self, wave: &Wave, patience: Patience) -> Result<()> {
         let begun = Instant::now();
+        let mut told = begun;
         let mut changes = self.views.changes();
         let objects: Vec<&ObjectRef> = wave.wait_for.iter().filter(|object| has_health(object)).collect();
         loop {
@@ -139,7 +150,7 @@ impl<'a> Watcher<'a> {
                         let over = if patience.fail_fast {
                             Some(Duration::ZERO)
                         } else {
-                            finding.trouble.patience()
+                            self.bears(object, finding.trouble)
                         };
                         if let Some(over) = over {
                             if since.elapsed() >= over {
@@ -156,6 +167,10 @@ impl<'a> Watcher<'a> {
             if all_healthy {
                 return Ok(());
             }
+            if told.elapsed() >= HEARTBEAT {
+                self.session.tell(Event::Waiting(self.late(&objects)));
+                told = Instant::now();
+            }
             for trouble in self.views.troubles() {
                 if self.told.insert(trouble.clone()) {
                     self.session.tell(Event::Note(trouble));
@@ -169,6 +184,12 @@ impl<'a> Watcher<'a> {
                 () = tokio::time::sleep_until(next_look.into()) => {}
             }
         }
+    }
+
+    /// How long a trouble of an object may last.
+    fn bears(&self, object: &ObjectRef, trouble: Trouble) -> Option<Duration> {
+        let asked = self.images.get(&self.component(&object.key())).filter(|_| trouble == Trouble::ImagePull);
+        asked.copied().or(trouble.patience())
     }
 
     fn since_first(&mut self, object: &ObjectRef, trouble: Trouble) -> Instant {
@@ -227,6 +248,11 @@ impl<'a> Watcher<'a> {
             Health::Progressing { cause } => cause.clone(),
             Health::Trouble(finding) | Health::Failed(finding) => finding.cause.clone(),
         };
+        if self.shown.get(&key).is_some_and(Health::is_healthy) {
+            let component = self.component(&key);
+            self.session
+                .tell(Event::Note(format!("{component}: {} is no longer healthy: {cause}", object.short())));
+        }
         self.session.tell(Event::Health {
             object: object.clone(),
             component: self.component(&key),
@@ -279,22 +305,22 @@ impl<'a> Watcher<'a> {
     }
 
     fn timed_out(&self, objects: &[&ObjectRef]) -> Error {
-        let late: Vec<String> = objects
-            .iter()
-            .filter_map(|object| match self.judge(object) {
-                Health::Healthy { .. } => None,
-                Health::Progressing { cause } => Some(format!("{}: {cause}", object.short())),
-                Health::Trouble(finding) | Health::Failed(finding) => {
-                    Some(format!("{}: {}", object.short(), finding.cause))
-                }
-            })
-            .collect();
         let mut diagnostic =
             Diagnostic::new("CMP002", Category::Timeout, "not everything became healthy in time").help(
                 "Run the same command again to go on waiting, with a longer --timeout if that is normal",
             );
-        diagnostic.detail = late;
+        diagnostic.detail = self.late(objects);
         diagnostic.into()
+    }
+
+    /// What is not healthy yet, and why.
+    fn late(&self, objects: &[&ObjectRef]) -> Vec<String> {
+        let why = |object: &ObjectRef| match self.judge(object) {
+            Health::Healthy { .. } => None,
+            Health::Progressing { cause } => Some(cause),
+            Health::Trouble(finding) | Health::Failed(finding) => Some(finding.cause),
+        };
+        objects.iter().filter_map(|object| Some(format!("{}: {}", object.short(), why(object)?))).collect()
     }
 }
 

@@ -102,7 +102,9 @@ pub async fn print(
     stream::iter(containers)
         .map(|container| async move {
             let Container { namespace, pod, container: name, .. } = container;
-            let Ok(reader) = session.cluster.follow_logs(namespace, pod, Some(name)).await else { return };
+            let Ok(reader) = session.cluster.follow_logs(namespace, pod, Some(name), tail).await else {
+                return;
+            };
             let mut lines = std::pin::pin!(reader.lines());
             while let Some(Ok(line)) = lines.next().await {
                 show(container, &line);

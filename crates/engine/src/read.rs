@@ -44,7 +44,7 @@ pub(crate) async fn secret_value(
     let resource = session.resource(&secret).await?;
     let live = session.cluster.get(&resource, &secret).await?;
     let missing = || {
-        Diagnostic::new("DAT001", Category::Data, format!("there is no Secret {name} with key {key} in {namespace}"))
+        Diagnostic::new("DAT020", Category::Data, format!("there is no Secret {name} with key {key} in {namespace}"))
             .help("Check that the component's template generates it, and that its contract names it under auth.secretRef")
     };
     let encoded = live.as_ref().and_then(|live| live.get("data")?.get(key)?.as_str()).ok_or_else(missing)?;

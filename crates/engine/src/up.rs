@@ -31,8 +31,6 @@ pub struct Options {
     pub timeout: Duration,
     /// Fail on the first sight of trouble instead of giving it time.
     pub fail_fast: bool,
-    /// Wait for health at all.
-    pub wait: bool,
     /// Digest of a plan that somebody approved.
     pub approve: Option<String>,
     /// The time of the call.
@@ -251,6 +249,17 @@ async fn record(
     }
 }
 
+/// Components whose images may still be on their way, and for how long.
+fn image_patience(rendered: &Rendered) -> BTreeMap<String, Duration> {
+    rendered
+        .components
+        .iter()
+        .filter_map(|component| {
+            Some((component.name.clone(), Duration::from_secs(component.wait_for_image_seconds?)))
+        })
+        .collect()
+}
+
 type Outcome = (Vec<ComponentStatus>, Vec<(String, Value)>);
 
 async fn carry_out(
@@ -263,7 +272,7 @@ async fn carry_out(
 ) -> Result<Outcome> {
     let mut live: BTreeMap<Key, Value> = view.observed.live.clone();
     let mut gates = Vec::new();
-    let unchanged = view.plan.is_empty() && (!options.wait || is_settled(session, rendered, view).await?);
+    let unchanged = view.plan.is_empty() && is_settled(session, rendered, view).await?;
     if !unchanged {
         session.phase(format!("applying {} changes", view.plan.steps().count()));
         let patience = Patience { deadline: Instant::now() + options.timeout, fail_fast: options.fail_fast };
@@ -274,7 +283,7 @@ async fn carry_out(
             plan: &view.plan,
             inventory,
             namespace: namespace(rendered),
-            wait: options.wait,
+            images: image_patience(rendered),
             patience,
         };
         let watcher = run.waves().await?;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use clap::Args;
-use engine::Error;
+use engine::{
+    Error,
+    compose::{Surroundings, compose},
+};
 use serde_json::json;
 use spec::{Diagnostic, Severity};
 
@@ -51,6 +54,9 @@ pub async fn run(args: CheckArgs, ui: &Ui) -> Result<u8, Error> {
         let outcome = inputs::blocking(move || Ok(render::render(&request, &files))).await?;
         match outcome {
             Ok((rendered, warnings)) => {
+                // What `up` would refuse before its first request, `check` says too.
+                let around = Surroundings { record_uid: "", subjects: Vec::new(), image: Some("") };
+                found.extend(compose(&rendered, &around).err().into_iter().flatten());
                 checked.push(format!("{name}: {} objects", rendered.objects.len()));
                 found.extend(warnings);
             }

@@ -105,7 +105,8 @@ impl From<Error> for Failure {
 fn parse<T: DeserializeOwned>(request: &str) -> Result<T, Failure> {
     serde_json::from_str(request).map_err(|error| Failure {
         code: "DAT005",
-        cause: format!("MIMEO_REQUEST cannot be read: {error}"),
+        // The parser's own words may quote the request.
+        cause: format!("MIMEO_REQUEST cannot be read (line {}, column {})", error.line(), error.column()),
         help: "this command is run by `mimeo up`, with the version of its own image; run `mimeo up` again",
     })
 }

@@ -34,7 +34,7 @@ pub async fn run(args: DiffArgs, global: &Global, ui: &Ui) -> Result<u8, Error> 
     let session = session(global, ui).await?;
     let preview = engine::preview::preview(&session, &rendered).await?;
     ui.clear();
-    match ui.structured(&preview.plan) {
+    match ui.structured(&views::plan::json(&preview.plan)) {
         Some(text) => ui.data(&text),
         None => ui.data(&views::plan::text(&preview.plan)),
     }

@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  mimeo logs qa                     every pod, each line with component and pod in front
+  mimeo logs qa                     every pod, each line with component and container in front
   mimeo logs qa transform --tail 50 one component
   mimeo logs qa warehouse -f        follow until interrupted")]
 pub struct LogsArgs {

@@ -42,9 +42,6 @@ pub struct UpArgs {
     /// Fail on the first sight of trouble instead of giving it time to mend itself
     #[arg(long)]
     fail_fast: bool,
-    /// Return once everything is applied
-    #[arg(long = "no-wait")]
-    no_wait: bool,
     /// Approve what a plan destroys, by the digest that `mimeo diff` shows
     #[arg(long, value_name = "DIGEST")]
     approve: Option<String>,
@@ -67,13 +64,15 @@ pub async fn run(args: UpArgs, global: &Global, ui: &Ui) -> Result<u8, Error> {
     if args.dry_run {
         let preview = engine::preview::preview(&session, &rendered).await?;
         ui.clear();
-        ui.data(&ui.structured(&preview.plan).unwrap_or_else(|| views::plan::text(&preview.plan)));
+        ui.data(
+            &ui.structured(&views::plan::json(&preview.plan))
+                .unwrap_or_else(|| views::plan::text(&preview.plan)),
+        );
         return Ok(0);
     }
     let options = up::Options {
         timeout: args.timeout,
         fail_fast: args.fail_fast,
-        wait: !args.no_wait,
         approve: args.approve,
         now: Timestamp::now(),
     };

@@ -11,6 +11,13 @@ use crate::{
 /// Longest value that is shown on one line.
 const LONGEST: usize = 100;
 
+/// For programs: the plan, and the digest that approves it.
+pub fn json(plan: &Plan) -> Value {
+    let mut value = serde_json::to_value(plan).unwrap_or_default();
+    value["digest"] = Value::from(plan.digest());
+    value
+}
+
 /// For people.
 pub fn text(plan: &Plan) -> String {
     let mut lines = Vec::new();
