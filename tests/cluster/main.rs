@@ -15,14 +15,20 @@ mod trouble;
 mod untouched;
 mod up_diff_down;
 
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use anyhow::Result;
 use testkit::{Case, Cluster};
 
 /// The program under test.
 fn program() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_mimeo"))
+    static HELD: OnceLock<PathBuf> = OnceLock::new();
+    HELD.get_or_init(|| {
+        testkit::hold(env!("CARGO_BIN_EXE_mimeo").as_ref(), env!("CARGO_TARGET_TMPDIR").as_ref())
+    })
 }
 
 /// Runs a test on the lab.

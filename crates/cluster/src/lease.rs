@@ -31,6 +31,7 @@ pub struct Lease {
     object: ObjectRef,
     environment: String,
     epoch: i64,
+    holder: String,
     shared: Arc<Shared>,
     renewer: tokio::task::JoinHandle<()>,
 }
@@ -72,7 +73,7 @@ impl Lease {
             };
             if free {
                 match take(cluster, &object, current.as_ref(), &me).await {
-                    Ok(epoch) => return Ok(Self::start(cluster.clone(), object, environment, epoch)),
+                    Ok(epoch) => return Ok(Self::start(cluster.clone(), object, environment, epoch, &me)),
                     // Somebody was quicker: look again.
                     Err(Error::Api { code: 409, .. }) => continue,
                     Err(error) => return Err(error),
@@ -87,14 +88,22 @@ impl Lease {
         }
     }
 
-    fn start(cluster: Cluster, object: ObjectRef, environment: &str, epoch: i64) -> Self {
+    fn start(cluster: Cluster, object: ObjectRef, environment: &str, epoch: i64, me: &Holder) -> Self {
         let shared = Arc::new(Shared {
             started: Instant::now(),
             renewed_after: AtomicU64::new(0),
             lost: AtomicBool::new(false),
         });
         let renewer = tokio::spawn(renew(cluster.clone(), object.clone(), epoch, Arc::clone(&shared)));
-        Self { cluster, object, environment: environment.to_owned(), epoch, shared, renewer }
+        Self {
+            cluster,
+            object,
+            environment: environment.to_owned(),
+            epoch,
+            holder: me.to_string(),
+            shared,
+            renewer,
+        }
     }
 
     /// The number of the present holder: every takeover counts one up.
@@ -135,25 +144,60 @@ impl Lease {
         }
     }
 
-    /// Gives the lease back, so that the next run need not wait.
+    /// Gives the lease back, so that the next run need not wait. A lease that another run has taken
+    /// over is left alone.
     ///
     /// # Errors
-    /// Any failure of the request; the lease then runs out by itself.
+    /// Any failure of a request; the lease then runs out by itself.
     pub async fn release(self) -> Result<()> {
-        self.renewer.abort();
-        let patch = json!({"spec": {"holderIdentity": "", "leaseDurationSeconds": 1}});
-        merge(&self.cluster, &self.object, &patch).await.map(|_| ())
+        let Some((_, version)) = self.still_ours().await? else { return Ok(()) };
+        let patch = json!({
+            "metadata": {"resourceVersion": version},
+            "spec": {"holderIdentity": "", "leaseDurationSeconds": 1},
+        });
+        taken(merge(&self.cluster, &self.object, &patch).await)
     }
 
-    /// Removes the lease with the environment it guarded.
+    /// Removes the lease with the environment it guarded, unless another run has taken it over.
     ///
     /// # Errors
-    /// Any failure of the requests.
+    /// Any failure of a request.
     pub async fn remove(self) -> Result<()> {
+        let Some((uid, version)) = self.still_ours().await? else { return Ok(()) };
+        let options = json!({
+            "apiVersion": "v1", "kind": "DeleteOptions",
+            "preconditions": {"uid": uid, "resourceVersion": version},
+        });
+        let call = Call {
+            verb: "delete",
+            subject: &self.object.to_string(),
+            method: Method::DELETE,
+            path: resource().object(self.object.namespace.as_deref(), &self.object.name),
+            content_type: "application/json",
+            body: Some(&options),
+        };
+        taken(self.cluster.call(call).await)
+    }
+
+    /// uid and resourceVersion of the lease while it is this run's; nothing is renewed after this.
+    async fn still_ours(&self) -> Result<Option<(String, String)>> {
         self.renewer.abort();
-        let Some(live) = self.cluster.get(&resource(), &self.object).await? else { return Ok(()) };
-        let uid = plan::uid(&live).unwrap_or_default();
-        self.cluster.delete(&resource(), &self.object, uid, crate::Propagation::Background).await.map(|_| ())
+        let Some(live) = self.cluster.get(&resource(), &self.object).await? else { return Ok(None) };
+        let epoch = live.pointer("/spec/leaseTransitions").and_then(Value::as_i64);
+        let holder = text(&live, &["spec", "holderIdentity"]);
+        if epoch != Some(self.epoch) || holder != Some(&self.holder) {
+            return Ok(None);
+        }
+        let version = text(&live, &["metadata", "resourceVersion"]).unwrap_or_default();
+        Ok(Some((plan::uid(&live).unwrap_or_default().to_owned(), version.to_owned())))
+    }
+}
+
+/// A conflict says that another run was quicker: then the lease is its own.
+fn taken<T>(result: Result<T>) -> Result<()> {
+    match result {
+        Ok(_) | Err(Error::Api { code: 404 | 409, .. }) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -295,7 +339,11 @@ struct Holder {
 impl Holder {
     fn this_process() -> Self {
         let pid = std::process::id().to_string();
-        Self { host: host(), boot: boot(), started: start_time(&pid).unwrap_or_default(), pid }
+        let started = match process(&pid) {
+            Process::Running(started) => started,
+            Process::Ended | Process::Unseen => String::new(),
+        };
+        Self { host: host(), boot: boot(), started, pid }
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -305,8 +353,24 @@ impl Holder {
         parts.next().is_none().then_some(holder)
     }
 
+    /// Whether the process is known to be gone. Anything that cannot be told means alive: then the lease
+    /// has to run out.
     fn is_dead(&self) -> bool {
-        self.host == host() && self.boot == boot() && start_time(&self.pid).as_deref() != Some(&self.started)
+        let me = Self::this_process();
+        let told = [&self.host, &self.boot, &self.started, &me.host, &me.boot, &me.started];
+        if told.iter().any(|text| text.is_empty()) || self.host != me.host || self.boot != me.boot {
+            return false;
+        }
+        match process(&self.pid) {
+            Process::Running(started) => started != self.started,
+            Process::Ended => true,
+            // Not to be seen may also mean hidden (`hidepid`): only the kernel knows.
+            Process::Unseen => {
+                self.pid.parse().ok().and_then(rustix::process::Pid::from_raw).is_some_and(|pid| {
+                    rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
+                })
+            }
+        }
     }
 }
 
@@ -324,23 +388,37 @@ fn host() -> String {
     read("/proc/sys/kernel/hostname")
 }
 
-/// Boot id and pid namespace: a pid means something only inside both.
+/// Boot id and pid namespace, where a pid means something; empty when either cannot be told.
 fn boot() -> String {
     let boot = read("/proc/sys/kernel/random/boot_id");
     let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     let digits: String = namespace.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
-    format!("{}-{digits}", boot.get(..8).unwrap_or_default())
+    match boot.get(..8) {
+        Some(boot) if !digits.is_empty() => format!("{boot}-{digits}"),
+        _ => String::new(),
+    }
 }
 
-/// Start time of a process in clock ticks since boot, field 22 of proc(5) stat; `None` when there is
-/// no such process, or only its zombie.
-fn start_time(pid: &str) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// What `/proc` says of a process.
+enum Process {
+    /// It runs since this time, in clock ticks since boot.
+    Running(String),
+    /// It has ended; its parent has not asked yet.
+    Ended,
+    /// There is nothing to be seen.
+    Unseen,
+}
+
+/// Reads proc(5) stat: field 3 is the state, field 22 the start time.
+fn process(pid: &str) -> Process {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return Process::Unseen };
     // The command name may hold spaces and parentheses; what follows the last one does not.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    (state != "Z").then_some(())?;
-    fields.nth(18).map(str::to_owned)
+    let mut fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+    match (fields.next(), fields.nth(18)) {
+        (Some("Z" | "X"), _) => Process::Ended,
+        (_, Some(started)) => Process::Running(started.to_owned()),
+        _ => Process::Unseen,
+    }
 }
 
 #[cfg(test)]

@@ -117,6 +117,26 @@ impl Cluster {
             .map(|(status, live)| (status == StatusCode::CREATED, live))
     }
 
+    /// Creates an object by server-side apply, so that its fields are owned as those of every later apply.
+    /// `None` when an object of that name exists already: it is not touched.
+    ///
+    /// # Errors
+    /// Every answer but 201 and that conflict.
+    pub async fn apply_new(
+        &self,
+        resource: &Resource,
+        object: &ObjectRef,
+        manifest: &Value,
+    ) -> Result<Option<Value>> {
+        let mut manifest = manifest.clone();
+        manifest["metadata"]["resourceVersion"] = json!(NEVER);
+        match self.apply(resource, object, &manifest, false).await {
+            Ok((_, live)) => Ok(Some(live)),
+            Err(Error::Api { code: 409, causes, .. }) if causes.is_empty() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What an apply would make of a live object. `was_applied` says that exactly this was applied
     /// before: then fields that others own by now are taken back.
     ///
@@ -303,6 +323,11 @@ impl Cluster {
         }
     }
 }
+
+/// A resourceVersion that no object has: etcd counts up from 1 before the first write. The registry
+/// compares it only with an object that exists (`registry/store.go`, `Update`), so that an apply which
+/// carries it either creates the object or conflicts. Server-side apply has no other "must not exist".
+const NEVER: &str = "1";
 
 /// What happens to what an object owns when it is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

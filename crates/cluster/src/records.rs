@@ -144,7 +144,11 @@ impl Records {
     pub async fn replace(&self, record: &EnvironmentRecord) -> Result<EnvironmentRecord> {
         let object = self.environment(&record.name_any());
         let manifest = to_value(&object, record)?;
-        let live = self.cluster.replace(&resource_of::<EnvironmentRecord>(), &object, &manifest).await?;
+        let live = self
+            .cluster
+            .replace(&resource_of::<EnvironmentRecord>(), &object, &manifest)
+            .await
+            .map_err(|error| overtaken(error, &record.name_any()))?;
         parse(&object, live)
     }
 
@@ -265,12 +269,13 @@ impl Records {
             part.metadata.labels =
                 Some([(plan::ENVIRONMENT_LABEL.to_owned(), record.spec.id.clone())].into_iter().collect());
             let live = match known {
-                None => self.cluster.create(&resource, &object, &to_value(&object, &part)?).await?,
+                None => self.cluster.create(&resource, &object, &to_value(&object, &part)?).await,
                 Some(known) => {
                     part.metadata.resource_version = Some(known.resource_version.clone());
-                    self.cluster.replace(&resource, &object, &to_value(&object, &part)?).await?
+                    self.cluster.replace(&resource, &object, &to_value(&object, &part)?).await
                 }
             };
+            let live = live.map_err(|error| overtaken(error, &record.name_any()))?;
             let live: api::Inventory = parse(&object, live)?;
             let stored_part = Stored {
                 uid: live.uid().unwrap_or_default(),
@@ -359,6 +364,14 @@ impl Records {
             namespace: Some(self.namespace.clone()),
             name: name.to_owned(),
         }
+    }
+}
+
+/// Only runs of mimeo write these objects: a conflict means that another one does.
+fn overtaken(error: Error, environment: &str) -> Error {
+    match error {
+        Error::Api { code: 409, .. } => Error::Fenced { environment: environment.to_owned() },
+        other => other,
     }
 }
 

@@ -245,7 +245,7 @@ async fn delete_entry(
 
 /// Notes in the record what blocks the teardown. The record stays, and with it the environment's name.
 async fn blocked(session: &Session, mut record: EnvironmentRecord, error: Error) -> Error {
-    if matches!(error, Error::Cluster(cluster::Error::Fenced { .. })) {
+    if error.is_fenced() {
         return error;
     }
     record.spec.state = State::DeleteBlocked;

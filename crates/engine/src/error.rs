@@ -2,6 +2,9 @@
 
 use spec::{Category, Diagnostic};
 
+/// Code of [`cluster::Error::Fenced`].
+const FENCED: &str = "ENV012";
+
 /// Why a command stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -34,6 +37,13 @@ impl Error {
             ],
             Self::Found(found) => found.clone(),
         }
+    }
+
+    /// Whether another run has taken the environment over: then this one writes nothing any more, not
+    /// even that it failed.
+    #[must_use]
+    pub fn is_fenced(&self) -> bool {
+        self.diagnostics().iter().any(|diagnostic| diagnostic.code == FENCED)
     }
 
     /// What the command's exit code is made from: the first finding decides.

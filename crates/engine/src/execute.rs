@@ -58,7 +58,7 @@ impl<'a> Run<'a> {
             if !own {
                 self.phase_of(wave);
                 watcher
-                    .wait(wave, self.patience)
+                    .wait(wave, self.patience, self.lease)
                     .await
                     .map_err(|error| explain_job(error, &watcher, wave))?;
             }
@@ -252,14 +252,18 @@ async fn create(session: &Session, lease: &Lease, wanted: &Desired) -> Result<Va
     let begun = std::time::Instant::now();
     loop {
         lease.check()?;
-        match session.cluster.apply(&resource, &wanted.object, &manifest, false).await {
-            Ok((true, live)) => return Ok(live),
+        match session.cluster.apply_new(&resource, &wanted.object, &manifest).await {
+            Ok(Some(live)) => return Ok(live),
             // It was not there when the plan was made, and nobody but this run may write under the lease.
-            Ok((false, _)) => {
-                return Err(Diagnostic::new("OBJ019", Category::Refused, "an object of this name appeared while mimeo was about to create it")
-                    .on(wanted.object.to_string())
-                    .help("Look at who made it; labels of mimeo were added to it. Remove them or the object, then run the command again")
-                    .into());
+            Ok(None) => {
+                return Err(Diagnostic::new(
+                    "OBJ019",
+                    Category::Refused,
+                    "an object of this name appeared while mimeo was about to create it; it was not touched",
+                )
+                .on(wanted.object.to_string())
+                .help("Look at who made it, remove it if nobody needs it, and run the command again")
+                .into());
             }
             Err(error) if may_settle(&error, wanted) && begun.elapsed() < SETTLING => {
                 tokio::time::sleep(Duration::from_millis(100)).await;

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cluster::Views;
+use cluster::{Lease, Views};
 use plan::{
     Key, ObjectRef, Wave,
     health::{Finding, Health, Surroundings, Trouble, assess},
@@ -127,12 +127,13 @@ impl<'a> Watcher<'a> {
     }
 
     /// Waits for all objects of a wave.
-    pub(crate) async fn wait(&mut self, wave: &Wave, patience: Patience) -> Result<()> {
+    pub(crate) async fn wait(&mut self, wave: &Wave, patience: Patience, lease: &Lease) -> Result<()> {
         let begun = Instant::now();
         let mut told = begun;
         let mut changes = self.views.changes();
         let objects: Vec<&ObjectRef> = wave.wait_for.iter().filter(|object| has_health(object)).collect();
         loop {
+            lease.check()?;
             changes.mark_unchanged();
             let mut next_look = patience.deadline.min(Instant::now() + UNSEEN);
             // A Service judged before its workloads are seen would look as if it had none.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cluster::{EnvironmentRecord, InventoryMark, Lease, RecordSpec, State};
+use cluster::{EnvironmentRecord, InventoryMark, Lease, RecordSpec, State, StoredInventory};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use plan::{Key, ObjectRef, Plan, Provenance, Stage};
@@ -115,14 +115,24 @@ async fn run(session: &Session, rendered: &Rendered, options: &Options, lease: &
     view.desired = view.desired.into_iter().map(|desired| desired.owned_by(&record_uid)).collect();
     let who = Provenance { environment: &rendered.env.id, record_uid: &record_uid };
     let mut stored = view.stored.clone();
-    let ahead =
-        write_ahead::write_ahead(&mut stored.inventory, &view.plan, &view.desired, &view.observed, who);
-    if ahead {
-        session.records.write_inventory(&begun, &mut stored).await?;
+    let ahead = |stored: &mut StoredInventory| {
+        write_ahead::write_ahead(&mut stored.inventory, &view.plan, &view.desired, &view.observed, who)
+    };
+    if ahead(&mut stored) {
+        let fresh = stored.mark().shards == 0;
+        match session.records.write_inventory(&begun, &mut stored).await {
+            // A record that somebody removed by hand left its inventory behind: it is taken over.
+            Err(cluster::Error::Fenced { .. }) if fresh => {
+                stored = session.records.inventory(&begun).await?;
+                ahead(&mut stored);
+                session.records.write_inventory(&begun, &mut stored).await?;
+            }
+            other => other?,
+        }
     }
     let mut inventory = stored.inventory.clone();
     let outcome = carry_out(session, rendered, options, lease, &view, &mut inventory).await;
-    finish(session, options, rendered, begun, stored, inventory, &outcome).await?;
+    finish(session, lease, begun, stored, inventory, &outcome).await?;
     let (components, gates) = outcome?;
     Ok(Report {
         name: rendered.env.name.clone(),
@@ -334,14 +344,14 @@ async fn is_settled(session: &Session, rendered: &Rendered, view: &Preview) -> R
 /// Writes what was reached, also when it is a failure: inventory first, then the record.
 async fn finish(
     session: &Session,
-    options: &Options,
-    rendered: &Rendered,
+    lease: &Lease,
     mut record: EnvironmentRecord,
-    mut stored: cluster::StoredInventory,
+    mut stored: StoredInventory,
     mut inventory: plan::Inventory,
     outcome: &Result<Outcome>,
 ) -> Result<()> {
-    if let Err(Error::Cluster(cluster::Error::Fenced { .. })) = outcome {
+    let fenced = lease.check().is_err() || outcome.as_ref().err().is_some_and(Error::is_fenced);
+    if fenced && outcome.is_err() {
         // The newer run writes from now on.
         return Ok(());
     }
@@ -357,7 +367,6 @@ async fn finish(
             .as_ref()
             .err()
             .map(|error| error.diagnostics().iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
-        record.spec.expires_at = expires_at(rendered, options.now);
         session.records.replace(&record).await?;
         Ok::<(), Error>(())
     };

@@ -23,6 +23,7 @@ mod http;
 mod kubeconfig;
 mod mimeo;
 mod plane;
+mod program;
 mod relay;
 pub mod state;
 mod upstream;
@@ -37,6 +38,7 @@ pub use git::GitRepo;
 pub use kubeconfig::Kubeconfig;
 pub use mimeo::{Mimeo, Outcome, Running};
 pub use plane::{in_plane, inside_plane};
+pub use program::hold;
 pub use relay::{Cut, Exchange, Relay};
 
 /// Six random characters that make a name this run's own. It starts with a letter.

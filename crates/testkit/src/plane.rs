@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{Cluster, checkout};
+use crate::{Cluster, checkout, program::HELD};
 
 /// The plane this process runs in, if it does: `lab plane` sets it.
 const DIRECTORY: &str = "MIMEO_PLANE_DIR";
@@ -44,6 +44,7 @@ pub fn in_plane(test: &str, program: &Path, body: impl FnOnce(&Cluster) -> Resul
         .arg(itself)
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env_remove("KUBECONFIG")
+        .env(HELD, program)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
