@@ -123,6 +123,16 @@ impl Error {
                 Category::Cluster,
                 "Ask an admin for this right; `mimeo install --grant user:NAME` gives everything mimeo needs",
             ),
+            // An unknown field is how server-side apply answers with 500.
+            Self::Api { code: 500, message, .. }
+                if message.contains("failed to create typed patch object") =>
+            {
+                (
+                    "CLU005",
+                    Category::Component,
+                    "Correct the manifest in the template that renders this object: it has a field the kind does not know",
+                )
+            }
             Self::Api { code: 422 | 400, .. } => (
                 "CLU005",
                 Category::Component,

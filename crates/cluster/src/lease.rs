@@ -94,7 +94,8 @@ impl Lease {
             renewed_after: AtomicU64::new(0),
             lost: AtomicBool::new(false),
         });
-        let renewer = tokio::spawn(renew(cluster.clone(), object.clone(), epoch, Arc::clone(&shared)));
+        let renewer =
+            tokio::spawn(renew(cluster.clone(), object.clone(), epoch, me.to_string(), Arc::clone(&shared)));
         Self {
             cluster,
             object,
@@ -135,9 +136,7 @@ impl Lease {
     pub async fn verify(&self) -> Result<()> {
         self.check()?;
         let live = self.cluster.get(&resource(), &self.object).await?;
-        let epoch =
-            live.as_ref().and_then(|lease| lease.pointer("/spec/leaseTransitions")).and_then(Value::as_i64);
-        if epoch == Some(self.epoch) {
+        if live.is_some_and(|lease| is_held(&lease, self.epoch, &self.holder)) {
             Ok(())
         } else {
             Err(Error::Fenced { environment: self.environment.clone() })
@@ -183,9 +182,7 @@ impl Lease {
     async fn still_ours(&self) -> Result<Option<(String, String)>> {
         self.renewer.abort();
         let Some(live) = self.cluster.get(&resource(), &self.object).await? else { return Ok(None) };
-        let epoch = live.pointer("/spec/leaseTransitions").and_then(Value::as_i64);
-        let holder = text(&live, &["spec", "holderIdentity"]);
-        if epoch != Some(self.epoch) || holder != Some(&self.holder) {
+        if !is_held(&live, self.epoch, &self.holder) {
             return Ok(None);
         }
         let version = text(&live, &["metadata", "resourceVersion"]).unwrap_or_default();
@@ -207,21 +204,24 @@ impl Drop for Lease {
     }
 }
 
-async fn renew(cluster: Cluster, object: ObjectRef, epoch: i64, shared: Arc<Shared>) {
+/// Whether the lease is still the one that this process took. The epoch alone would not do: it starts
+/// again when a teardown removes the lease.
+fn is_held(lease: &Value, epoch: i64, holder: &str) -> bool {
+    lease.pointer("/spec/leaseTransitions").and_then(Value::as_i64) == Some(epoch)
+        && text(lease, &["spec", "holderIdentity"]) == Some(holder)
+}
+
+async fn renew(cluster: Cluster, object: ObjectRef, epoch: i64, holder: String, shared: Arc<Shared>) {
     let mut pause = RENEW_EVERY;
     loop {
         tokio::time::sleep(pause).await;
         let began = shared.started.elapsed();
         let outcome = async {
             let live = cluster.get(&resource(), &object).await?;
-            let current = live.as_ref().and_then(|lease| lease.pointer("/spec/leaseTransitions"));
-            let Some(version) = live.as_ref().and_then(|lease| text(lease, &["metadata", "resourceVersion"]))
-            else {
+            let Some(lease) = live.filter(|lease| is_held(lease, epoch, &holder)) else {
                 return Ok(false);
             };
-            if current.and_then(Value::as_i64) != Some(epoch) {
-                return Ok(false);
-            }
+            let version = text(&lease, &["metadata", "resourceVersion"]);
             let patch =
                 json!({"metadata": {"resourceVersion": version}, "spec": {"renewTime": now_micros()}});
             merge(&cluster, &object, &patch).await.map(|_| true)

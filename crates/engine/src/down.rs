@@ -36,7 +36,12 @@ pub async fn down(session: &Session, name: &str, options: &Options) -> Result<Re
     let lease = up::lease(session, name).await?;
     let Some(record) = session.records.get(name).await? else {
         lease.remove().await?;
-        return Err(gone(session, name).await);
+        // Another `down` was quicker, and this one waited for it.
+        let receipts = session.records.receipts().await?;
+        return match receipts.into_iter().rfind(|receipt| receipt.spec.environment == name) {
+            Some(receipt) => Ok(receipt.spec),
+            None => Err(gone(session, name).await),
+        };
     };
     match run(session, record, &lease, options).await {
         Ok((record, receipt, stored)) => {
@@ -229,9 +234,11 @@ async fn delete_entry(
     }
     lease.check()?;
     let uid = plan::uid(&live).unwrap_or_default();
-    if session.cluster.delete(&resource, object, uid, Propagation::Background).await? == Deleted::Accepted
-        && !session.cluster.wait_gone(&resource, object, uid, options.timeout).await?
-    {
+    // A run that was killed may have deleted it already: then it is only waited for.
+    let goes = plan::is_terminating(&live)
+        || session.cluster.delete(&resource, object, uid, Propagation::Background).await?
+            == Deleted::Accepted;
+    if goes && !session.cluster.wait_gone(&resource, object, uid, options.timeout).await? {
         let live = session.cluster.get(&resource, object).await?;
         return Err(execute::stuck(object, live.as_ref()).into());
     }
