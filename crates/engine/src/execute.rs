@@ -163,7 +163,7 @@ impl<'a> Run<'a> {
         stream::iter(steps)
             .map(|step| async move {
                 let Some(uid) = step.uid.as_deref() else { return Ok(()) };
-                remove(session, lease, &step.object, uid, propagation).await?;
+                remove(session, lease, step, uid, propagation).await?;
                 session.tell(Event::Done {
                     action: Action::Delete,
                     object: step.object.clone(),
@@ -233,7 +233,7 @@ async fn run_step(session: &Session, lease: &Lease, step: &Step, wanted: &Desire
             if !wanted.is_job()
                 && let Some(uid) = &step.uid
             {
-                remove(session, lease, &step.object, uid, Propagation::Foreground).await?;
+                remove(session, lease, step, uid, Propagation::Foreground).await?;
             }
             create(session, lease, wanted).await
         }
@@ -334,27 +334,25 @@ fn moved(step: &Step, cause: &str) -> Error {
         .into()
 }
 
-/// Deletes one object by uid and waits until it is gone.
-pub(crate) async fn remove(
+/// Deletes one object by uid, unless it is on its way out already, and waits until it is gone.
+async fn remove(
     session: &Session,
     lease: &Lease,
-    object: &ObjectRef,
+    step: &Step,
     uid: &str,
     propagation: Propagation,
 ) -> Result<()> {
     lease.check()?;
+    let object = &step.object;
     let resource = session.resource(object).await?;
-    match session.cluster.delete(&resource, object, uid, propagation).await? {
-        // Another object has the name: the one we mean is gone already.
-        Deleted::Absent | Deleted::Replaced => Ok(()),
-        Deleted::Accepted => {
-            if session.cluster.wait_gone(&resource, object, uid, GOING).await? {
-                return Ok(());
-            }
-            let live = session.cluster.get(&resource, object).await?;
-            Err(stuck(object, live.as_ref()).into())
-        }
+    // Another object may have the name: then the one that is meant is gone already.
+    let goes =
+        step.going || session.cluster.delete(&resource, object, uid, propagation).await? == Deleted::Accepted;
+    if !goes || session.cluster.wait_gone(&resource, object, uid, GOING).await? {
+        return Ok(());
     }
+    let live = session.cluster.get(&resource, object).await?;
+    Err(stuck(object, live.as_ref()).into())
 }
 
 /// What holds an object that does not go.

@@ -207,6 +207,7 @@ fn step(
         reason: reason.to_owned(),
         changes,
         takes_back: Vec::new(),
+        going: live.is_some_and(is_terminating),
         uid: live.and_then(uid).map(str::to_owned),
         resource_version: live
             .and_then(|live| text(live, &["metadata", "resourceVersion"]))
@@ -312,6 +313,7 @@ fn prune(inputs: &Inputs<'_>) -> (Vec<Step>, Vec<Note>) {
                 reason: "the rendering no longer has it".to_owned(),
                 changes: Vec::new(),
                 takes_back: Vec::new(),
+                going: is_terminating(live),
                 uid: uid(live).map(str::to_owned),
                 resource_version: None,
             }),

@@ -50,6 +50,9 @@ pub struct Step {
     /// Fields taken back from other managers, as `field (manager)`; shown before anything is done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub takes_back: Vec<String>,
+    /// The object is on its way out already: it is waited for, not deleted again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub going: bool,
     /// uid of the live object the plan saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
