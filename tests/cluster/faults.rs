@@ -27,8 +27,7 @@ fn a_look_that_fails_is_no_absence() -> Result<()> {
         )?;
         repo.commit("Everything else is pruned")?;
         let relay = Relay::start(case.cluster.api.config())?;
-        let up =
-            through(case, &relay, &["up", case.spec(), "--repo", &repo.arg(), "--rev", "main", "--no-wait"])?;
+        let up = through(case, &relay, &["up", case.spec(), "--repo", &repo.arg(), "--rev", "main"])?;
         for status in [500, 403, 502] {
             relay.inject(
                 Fault::on(&format!("/namespaces/{}/configmaps", environment.name))

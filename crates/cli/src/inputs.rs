@@ -1,6 +1,6 @@
 //! From the command line to a rendering: open, resolve, read, render.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use engine::Error;
 use render::{Rendered, Request};
@@ -80,6 +80,24 @@ pub async fn rendered(ui: &Ui, inputs: &Inputs, spec: &str) -> Result<Rendered, 
     ui.warn(&warnings);
     Ok(rendered)
 }
+
+/// Longest time a rendering may take. A real one takes milliseconds; a template can loop for hours.
+const RENDER_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Renders off the async threads, within the deadline.
+pub async fn rendering(request: Request, files: Arc<dyn Files>) -> Result<Outcome, Error> {
+    let spec = request.spec.clone();
+    let work = blocking(move || Ok(render::render(&request, &files)));
+    match tokio::time::timeout(RENDER_DEADLINE, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Diagnostic::error("TPL003", "rendering takes longer than 20 s")
+            .on(format!("environments/{spec}.yaml"))
+            .help("Look for loops in the templates of its components")
+            .into()),
+    }
+}
+
+type Outcome = Result<(Rendered, Vec<Diagnostic>), Vec<Diagnostic>>;
 
 /// Runs blocking work off the async threads.
 pub async fn blocking<T: Send + 'static>(

@@ -13,8 +13,18 @@ use clap::Parser as _;
 
 use crate::args::{Cli, Command};
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(_) => return ExitCode::from(4),
+    };
+    let code = runtime.block_on(run());
+    // A rendering that was given up must not hold the process.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run() -> ExitCode {
     // The one TLS provider of the process; a second install can only mean that there is one already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let cli = Cli::parse();

@@ -14,14 +14,16 @@ pub fn hold(program: &Path, folder: &Path) -> PathBuf {
     }
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.strip_prefix("mimeo-of-"));
+        let owner = name.to_str().and_then(|name| name.strip_prefix("held-by-"));
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             // Another run may be doing the same: then it is gone already.
-            let _ = std::fs::remove_file(entry.path());
+            let _ = std::fs::remove_dir_all(entry.path());
         }
     }
-    let held = folder.join(format!("mimeo-of-{}", std::process::id()));
-    match std::fs::hard_link(program, &held) {
+    // The program tells people its own name: the link keeps it.
+    let own = folder.join(format!("held-by-{}", std::process::id()));
+    let held = own.join(program.file_name().unwrap_or_default());
+    match std::fs::create_dir(&own).and_then(|()| std::fs::hard_link(program, &held)) {
         Ok(()) => held,
         Err(_) => program.to_owned(),
     }

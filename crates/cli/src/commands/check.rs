@@ -51,7 +51,7 @@ pub async fn run(args: CheckArgs, ui: &Ui) -> Result<u8, Error> {
     for name in names {
         let request = inputs::request(&commit, &args.inputs, &name)?;
         let files = Arc::clone(&commit.files);
-        let outcome = inputs::blocking(move || Ok(render::render(&request, &files))).await?;
+        let outcome = inputs::rendering(request, files).await?;
         match outcome {
             Ok((rendered, warnings)) => {
                 // What `up` would refuse before its first request, `check` says too.

@@ -23,11 +23,9 @@ pub fn text(diagnostic: &Diagnostic) -> String {
         let number = place.line.to_string();
         let indent = " ".repeat(number.len());
         lines.push(format!(" {DIM}{indent} |{DIM:#}"));
-        lines.push(format!(" {DIM}{number} |{DIM:#} {}", plain(snippet).replace('\t', " ")));
-        lines.push(format!(
-            " {DIM}{indent} |{DIM:#} {}{BAD}^{BAD:#}",
-            " ".repeat(place.column.saturating_sub(1))
-        ));
+        let (shown, column) = excerpt(&plain(snippet).replace('\t', " "), place.column.saturating_sub(1));
+        lines.push(format!(" {DIM}{number} |{DIM:#} {shown}"));
+        lines.push(format!(" {DIM}{indent} |{DIM:#} {}{BAD}^{BAD:#}", " ".repeat(column)));
     }
     if let Some(object) = &diagnostic.object {
         lines.push(format!("  {DIM}in{DIM:#}  {}", plain(object)));
@@ -37,6 +35,17 @@ pub fn text(diagnostic: &Diagnostic) -> String {
         lines.push(format!("  {GOOD}help{GOOD:#}: {}", plain(help)));
     }
     lines.join("\n")
+}
+
+/// At most 120 characters of a line, around a column (counted from 0), and where the column is in them.
+fn excerpt(line: &str, column: usize) -> (String, usize) {
+    const WIDTH: usize = 120;
+    let length = line.chars().count();
+    if length <= WIDTH {
+        return (line.to_owned(), column);
+    }
+    let start = column.saturating_sub(WIDTH / 2).min(length - WIDTH);
+    (line.chars().skip(start).take(WIDTH).collect(), column - start)
 }
 
 /// For programs: one line.
