@@ -75,8 +75,7 @@ pub async fn rendered(ui: &Ui, inputs: &Inputs, spec: &str) -> Result<Rendered, 
         ui.say("note: the work tree has changes that are not committed; they are ignored");
     }
     let files = Arc::clone(&commit.files);
-    let (rendered, warnings) =
-        blocking(move || render::render(&request, &files).map_err(Error::Found)).await?;
+    let (rendered, warnings) = rendering(request, files).await?.map_err(Error::Found)?;
     ui.warn(&warnings);
     Ok(rendered)
 }
