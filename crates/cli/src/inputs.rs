@@ -10,6 +10,7 @@ use spec::{Diagnostic, Files};
 use crate::{
     args::{Inputs, Source},
     ui::Ui,
+    views::plain,
 };
 
 /// One commit of one repository, ready to be rendered.
@@ -70,7 +71,8 @@ pub async fn rendered(ui: &Ui, inputs: &Inputs, spec: &str) -> Result<Rendered, 
     let commit = commit(&inputs.source).await?;
     let request = request(&commit, inputs, spec)?;
     let short = commit.resolved.revision.get(..12).unwrap_or(&commit.resolved.revision);
-    ui.say(&format!("{spec} at {} ({short} {})", commit.resolved.ref_name, commit.resolved.summary));
+    let (reference, summary) = (plain(&commit.resolved.ref_name), plain(&commit.resolved.summary));
+    ui.say(&format!("{spec} at {reference} ({short} {summary})"));
     if commit.resolved.dirty {
         ui.say("note: the work tree has changes that are not committed; they are ignored");
     }

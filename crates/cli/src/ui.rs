@@ -124,7 +124,8 @@ impl Ui {
                     "Trouble" => WARN,
                     _ => BAD,
                 };
-                let cause = if cause.is_empty() { String::new() } else { format!(": {cause}") };
+                let cause =
+                    if cause.is_empty() { String::new() } else { format!(": {}", views::plain(cause)) };
                 format!(
                     "{DIM}{elapsed:>4}s{DIM:#}  {style}{state}{style:#} {component}: {}{cause}",
                     object.short()
@@ -142,7 +143,7 @@ impl Ui {
                     lines.iter().map(|line| format!("       | {}", views::plain(line))).collect();
                 format!("       last log lines of {from}:\n{}", lines.join("\n"))
             }
-            Event::Note(text) => format!("{WARN}note{WARN:#}: {text}"),
+            Event::Note(text) => format!("{WARN}note{WARN:#}: {}", views::plain(text)),
         };
         self.write(&line);
     }

@@ -54,7 +54,7 @@ impl Resource {
 /// Kinds looked up so far.
 #[derive(Clone, Default)]
 pub struct Kinds {
-    discovered: Arc<Mutex<HashMap<String, Vec<Resource>>>>,
+    discovered: Arc<Mutex<Discovered>>,
 }
 
 impl Kinds {
@@ -67,17 +67,19 @@ impl Kinds {
         if let Some(resource) = built_in(object) {
             return Ok(resource);
         }
-        let api_version = object.api_version();
         let mut discovered = self.discovered.lock().await;
-        if !discovered.contains_key(&api_version) {
-            let resources = discover(cluster, object).await?;
-            discovered.insert(api_version.clone(), resources);
+        let asked = ask(cluster, &mut discovered, &object.group, &object.version).await?;
+        if let Some(resource) = asked.iter().find(|resource| resource.kind == object.kind) {
+            return Ok(resource.clone());
         }
-        discovered
-            .get(&api_version)
-            .and_then(|resources| resources.iter().find(|resource| resource.kind == object.kind))
-            .cloned()
-            .ok_or(Error::UnknownKind { api_version, kind: object.kind.clone() })
+        // That version may have gone while the objects stay: every version of a kind shows the same ones.
+        for version in versions(cluster, &object.group).await? {
+            let asked = ask(cluster, &mut discovered, &object.group, &version).await?;
+            if let Some(resource) = asked.iter().find(|resource| resource.kind == object.kind) {
+                return Ok(resource.clone());
+            }
+        }
+        Err(Error::UnknownKind { api_version: object.api_version(), kind: object.kind.clone() })
     }
 
     /// Forgets what was discovered, for instance after CustomResourceDefinitions were applied.
@@ -86,14 +88,46 @@ impl Kinds {
     }
 }
 
-async fn discover(cluster: &Cluster, object: &ObjectRef) -> Result<Vec<Resource>> {
-    let path = if object.group.is_empty() {
-        format!("/api/{}", object.version)
-    } else {
-        format!("/apis/{}/{}", object.group, object.version)
+type Discovered = HashMap<String, Vec<Resource>>;
+
+/// The kinds of one group and version; none when the server does not serve it.
+async fn ask<'a>(
+    cluster: &Cluster,
+    discovered: &'a mut Discovered,
+    group: &str,
+    version: &str,
+) -> Result<&'a [Resource]> {
+    let key = format!("{group}/{version}");
+    if !discovered.contains_key(&key) {
+        let resources = discover(cluster, group, version).await?;
+        discovered.insert(key.clone(), resources);
+    }
+    Ok(discovered.get(&key).map(Vec::as_slice).unwrap_or_default())
+}
+
+/// The versions of a group that the server serves, the preferred one first. The list of groups is the
+/// second witness that a kind is gone: anything but that list is an error.
+async fn versions(cluster: &Cluster, group: &str) -> Result<Vec<String>> {
+    let subject = "the list of API groups";
+    let list = cluster.discovery("/apis", subject).await?.filter(|list| list["kind"] == "APIGroupList");
+    let Some(list) = list else {
+        return Err(Error::Answer {
+            subject: subject.to_owned(),
+            cause: "it is no list of groups".to_owned(),
+        });
     };
-    let Some(list) = cluster.get_path(&path, &format!("the API {}", object.api_version())).await? else {
-        return Err(Error::UnknownKind { api_version: object.api_version(), kind: object.kind.clone() });
+    let groups = list.get("groups").and_then(Value::as_array).into_iter().flatten();
+    let served = groups.filter(|served| served["name"] == group).flat_map(|served| {
+        let others = served.get("versions").and_then(Value::as_array).into_iter().flatten();
+        served.get("preferredVersion").into_iter().chain(others)
+    });
+    Ok(served.filter_map(|version| Some(version.get("version")?.as_str()?.to_owned())).collect())
+}
+
+async fn discover(cluster: &Cluster, group: &str, version: &str) -> Result<Vec<Resource>> {
+    let path = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+    let Some(list) = cluster.discovery(&path, &format!("the API {group}/{version}")).await? else {
+        return Ok(Vec::new());
     };
     let resources = list.get("resources").and_then(Value::as_array).into_iter().flatten();
     Ok(resources
@@ -102,8 +136,8 @@ async fn discover(cluster: &Cluster, object: &ObjectRef) -> Result<Vec<Resource>
             // Subresources such as `deployments/scale`.
             (!plural.contains('/')).then_some(())?;
             Some(Resource {
-                group: object.group.clone(),
-                version: object.version.clone(),
+                group: group.to_owned(),
+                version: version.to_owned(),
                 kind: resource.get("kind")?.as_str()?.to_owned(),
                 plural: plural.to_owned(),
                 namespaced: resource.get("namespaced")?.as_bool()?,

@@ -4,7 +4,10 @@ use http::{Method, StatusCode};
 use plan::{DryRun, FIELD_MANAGER, ObjectRef};
 use serde_json::{Value, json};
 
-use crate::{Cluster, Error, Resource, Result, request::Call};
+use crate::{
+    Cluster, Error, Resource, Result,
+    request::{Call, NOT_FOUND},
+};
 
 /// A complete list, and the resourceVersion at which it was complete.
 #[derive(Debug, Clone)]
@@ -27,7 +30,7 @@ pub enum Deleted {
 }
 
 impl Cluster {
-    pub(crate) async fn get_path(&self, path: &str, subject: &str) -> Result<Option<Value>> {
+    async fn get_path(&self, path: &str, subject: &str) -> Result<Value> {
         let call = Call {
             verb: "get",
             subject,
@@ -36,8 +39,13 @@ impl Cluster {
             content_type: "application/json",
             body: None,
         };
-        match self.call(call).await {
-            Ok((_, value)) => Ok(Some(value)),
+        self.call(call).await.map(|(_, value)| value)
+    }
+
+    /// Reads a discovery document; `None` when the server does not serve that path.
+    pub(crate) async fn discovery(&self, path: &str, subject: &str) -> Result<Option<Value>> {
+        match self.get_path(path, subject).await {
+            Ok(value) => Ok(Some(value)),
             Err(Error::Api { code: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -49,7 +57,11 @@ impl Cluster {
     /// Every answer but 200 and 404.
     pub async fn get(&self, resource: &Resource, object: &ObjectRef) -> Result<Option<Value>> {
         let path = resource.object(object.namespace.as_deref(), &object.name);
-        self.get_path(&path, &object.to_string()).await
+        match self.get_path(&path, &object.to_string()).await {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Lists a kind completely, page by page. A page that cannot be had is an error, never a shorter list.
@@ -244,7 +256,7 @@ impl Cluster {
         };
         match self.call(call).await {
             Ok(_) => Ok(Deleted::Accepted),
-            Err(Error::Api { code: 404, .. }) => Ok(Deleted::Absent),
+            Err(error) if is_absent(&error) => Ok(Deleted::Absent),
             Err(Error::Api { code: 409, message, .. }) if message.contains("Precondition failed: UID") => {
                 Ok(Deleted::Replaced)
             }
@@ -329,6 +341,11 @@ impl Cluster {
 /// carries it either creates the object or conflicts. Server-side apply has no other "must not exist".
 const NEVER: &str = "1";
 
+/// Whether the server itself says that the object of that name does not exist.
+fn is_absent(error: &Error) -> bool {
+    matches!(error, Error::Api { code: 404, reason, .. } if reason == NOT_FOUND)
+}
+
 /// What happens to what an object owns when it is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Propagation {
@@ -355,6 +372,8 @@ fn is_immutable(message: &str) -> bool {
         || message.contains("is immutable after creation")
         || message.contains("spec is immutable")
         || message.contains("cannot change roleRef")
+        || message.contains("may not change once set")
+        || message.contains("field can not be less than")
 }
 
 fn encode(text: &str) -> String {

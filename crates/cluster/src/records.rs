@@ -79,9 +79,14 @@ impl Records {
         }
         let object = self.environment(name);
         let resource = resource_of::<EnvironmentRecord>();
-        match self.cluster.get(&resource, &object).await? {
-            Some(live) => parse(&object, live).map(Some),
-            None => self.ensure_installed().await.map(|()| None),
+        match self.cluster.get(&resource, &object).await {
+            Ok(Some(live)) => parse(&object, live).map(Some),
+            Ok(None) => Ok(None),
+            Err(error @ Error::Api { code: 404, .. }) => {
+                self.ensure_installed().await?;
+                Err(error)
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -102,7 +107,7 @@ impl Records {
     /// A 404 for a record can also mean that the kind does not exist: only then a second look is taken.
     async fn ensure_installed(&self) -> Result<()> {
         let path = "/apis/mimeo.dev/v1alpha1";
-        match self.cluster.get_path(path, "the API mimeo.dev/v1alpha1").await? {
+        match self.cluster.discovery(path, "the API mimeo.dev/v1alpha1").await? {
             Some(_) => Ok(()),
             None => Err(Error::NotInstalled),
         }

@@ -103,6 +103,11 @@ impl Cluster {
     }
 }
 
+/// Reason of a 404 by which the server says that the object does not exist.
+pub(crate) const NOT_FOUND: &str = "NotFound";
+/// Reason of a 404 by which the server says that it does not serve the path.
+const NOT_SERVED: &str = "NotServed";
+
 enum Attempt {
     Later(Duration, Error),
     Broken(Error),
@@ -121,11 +126,20 @@ fn failure(call: &Call<'_>, status: StatusCode, body: Option<&Value>) -> Error {
             Some(format!("{field}: {}", cause.get("message")?.as_str()?))
         })
         .collect();
+    let reason = text("reason");
+    // Only the API server itself, naming the object, can say that it is not there. A proxy's page, or a
+    // path that is not served, says nothing about the object.
+    let names_it = body.and_then(|body| body.pointer("/details/name")).is_some();
+    let reason = match reason {
+        Some(reason) if reason == NOT_FOUND && !names_it => NOT_SERVED.to_owned(),
+        Some(reason) => reason,
+        None => status.canonical_reason().unwrap_or_default().to_owned(),
+    };
     Error::Api {
         verb: call.verb,
         subject: call.subject.to_owned(),
         code: status.as_u16(),
-        reason: text("reason").unwrap_or_else(|| status.canonical_reason().unwrap_or_default().to_owned()),
+        reason,
         message: text("message").unwrap_or_else(|| format!("HTTP {status}")),
         causes,
     }

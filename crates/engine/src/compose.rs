@@ -226,6 +226,14 @@ fn template_object(rendered: &Rendered, from: &RenderedObject, level: usize) -> 
         .on(object.short())
         .help("Choose another name and refer to it from the pods")));
     }
+    if object.is("batch", "Job") && from.manifest.pointer("/spec/ttlSecondsAfterFinished").is_some() {
+        return Err(at(Diagnostic::error(
+            "OBJ026",
+            "a Job that removes itself cannot be told from one that never ran",
+        )
+        .on(object.short())
+        .help("remove ttlSecondsAfterFinished: the Job goes with the environment")));
+    }
     let stage = match from.hook {
         Some(HookPoint::Before) => Stage::Before,
         Some(HookPoint::After) => Stage::After,

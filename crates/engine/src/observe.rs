@@ -25,7 +25,10 @@ pub(crate) async fn observe(
     let (namespaces, rest): (Vec<&ObjectRef>, Vec<&ObjectRef>) =
         all.values().partition(|object| object.is("", "Namespace"));
     get_each(session, namespaces, &mut observed).await?;
-    if let Some((key, live)) = observed.live.iter().find(|(_, live)| plan::is_terminating(live)) {
+    // Where nothing is wanted, somebody only looks.
+    if !wanted.is_empty()
+        && let Some((key, live)) = observed.live.iter().find(|(_, live)| plan::is_terminating(live))
+    {
         let uid = plan::uid(live).unwrap_or_default().to_owned();
         return Err(crate::Error::Terminating { namespace: key.name.clone(), uid });
     }

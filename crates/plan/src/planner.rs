@@ -57,7 +57,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     let mut refusals = Vec::new();
     let mut steps: BTreeMap<Key, Step> = BTreeMap::new();
     for desired in inputs.desired {
-        match step_for(inputs, desired) {
+        match step_for(inputs, desired).and_then(|step| keep_unmarked(inputs, desired, step)) {
             Ok(Some(step)) => {
                 steps.insert(desired.object.key(), step);
             }
@@ -188,6 +188,28 @@ fn step_for(inputs: &Inputs<'_>, desired: &Desired) -> Result<Option<Step>, Refu
             (!changes.is_empty()).then(|| step(desired, Action::Update, reason, changes, Some(live)))
         }
     })
+}
+
+/// What somebody took mimeo's label or field manager off is changed in place, which gives them back, but
+/// never deleted to be made again.
+fn keep_unmarked(
+    inputs: &Inputs<'_>,
+    desired: &Desired,
+    step: Option<Step>,
+) -> Result<Option<Step>, Refusal> {
+    let key = desired.object.key();
+    let unmarked = inputs.observed.live.get(&key).is_some_and(|live| {
+        ownership(live, inputs.inventory.get(&key), inputs.who) == (Ownership::Ours { marked: false })
+    });
+    if unmarked && step.as_ref().is_some_and(|step| step.action == Action::Recreate) {
+        return Err(Refusal::Foreign {
+            object: desired.object.clone(),
+            component: desired.component.clone(),
+            why: "somebody removed its mimeo label or field manager, so it is not deleted to be made again"
+                .to_owned(),
+        });
+    }
+    Ok(step)
 }
 
 const TAKEN_BACK: &str = "somebody changed fields that mimeo owns";

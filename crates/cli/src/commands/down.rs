@@ -43,6 +43,10 @@ pub async fn run(args: DownArgs, global: &Global, ui: &Ui) -> Result<u8, Error> 
     let record = match select::environment(&session, &args.environment, &args.source).await {
         Ok(record) => record,
         Err(error) => {
+            // Only when the record is known not to be there can a receipt speak for it.
+            if !error.diagnostics().iter().any(|diagnostic| diagnostic.code == "ENV014") {
+                return Err(error);
+            }
             let Some(receipt) = select::receipt(&session, &args.environment, &args.source).await else {
                 return Err(error);
             };

@@ -4,9 +4,12 @@ pub mod diagnostic;
 pub mod environments;
 pub mod plan;
 
-/// Foreign text without control characters, so that a log line cannot drive the terminal.
+/// Foreign text without control and direction characters, so that a log line or the name of a branch
+/// cannot drive the terminal or read as something else.
 pub fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+    let turns =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if (c.is_control() && c != '\t') || turns(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// Seconds as the largest unit that fits: `42s`, `7m`, `3h`, `12d`.
