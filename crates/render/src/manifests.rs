@@ -90,9 +90,12 @@ pub(crate) fn render(
         output.findings.extend(names::check(path, text, &scope));
     }
     let context = context(scope.values);
+    // A fault of a partial would be told again by every manifest that includes it. What one manifest is
+    // found to be, above all a warning, never decides about another.
+    let faulty_partial = !output.findings.is_empty();
     for (path, text) in &compiled.manifests {
         let undefined = names::check(path, text, scope);
-        if !undefined.is_empty() || !output.findings.is_empty() {
+        if !undefined.is_empty() || faulty_partial {
             output.findings.extend(undefined);
             continue;
         }
