@@ -73,13 +73,29 @@ pub async fn rendered(ui: &Ui, inputs: &Inputs, spec: &str) -> Result<Rendered, 
     let short = commit.resolved.revision.get(..12).unwrap_or(&commit.resolved.revision);
     let (reference, summary) = (plain(&commit.resolved.ref_name), plain(&commit.resolved.summary));
     ui.say(&format!("{spec} at {reference} ({short} {summary})"));
-    if commit.resolved.dirty {
-        ui.say("note: the work tree has changes that are not committed; they are ignored");
-    }
+    say_dirty(ui, &commit);
     let files = Arc::clone(&commit.files);
     let (rendered, warnings) = rendering(request, files).await?.map_err(Error::Found)?;
     ui.warn(&warnings);
     Ok(rendered)
+}
+
+/// What is not committed is not read, and somebody who has just edited it should know.
+pub fn say_dirty(ui: &Ui, commit: &Commit) {
+    if commit.resolved.dirty {
+        ui.say("note: the work tree has changes that are not committed; they are ignored");
+    }
+}
+
+/// Identity of the repository alone: enough to name the environment of a branch that is gone.
+pub async fn repository(source: &Source) -> Result<String, Error> {
+    let source = source.clone();
+    blocking(move || {
+        let failed = |error: source::Error| Error::from(error.diagnostic());
+        let repository = Repository::open(source.repo.as_deref(), &cache_dir()).map_err(failed)?;
+        repository.identity(source.repository.as_deref()).map_err(failed)
+    })
+    .await
 }
 
 /// Longest time a rendering may take. A real one takes milliseconds; a template can loop for hours.

@@ -41,7 +41,18 @@ pub async fn environment(
                 return Ok(record);
             }
         }
-        Err(error) if asked => return Err(error),
+        Err(error) if asked => {
+            // The branch may be gone: its name still names the environment.
+            let reference = source.name.as_ref().or(source.rev.as_ref());
+            if let (Some(reference), Ok(repository)) = (reference, inputs::repository(source).await) {
+                let reference = reference.strip_prefix("origin/").unwrap_or(reference);
+                let identity = EnvironmentIdentity::new(&repository, reference, wanted);
+                if let Some(record) = session.records.get(&identity.name).await? {
+                    return Ok(record);
+                }
+            }
+            return Err(error);
+        }
         // Not in a repository: only a name or an id can be meant.
         Err(_) => {}
     }

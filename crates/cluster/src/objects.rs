@@ -170,7 +170,7 @@ impl Cluster {
                 let (_, live) = self.apply_with(resource, object, manifest, "&dryRun=All&force=true").await?;
                 Ok(DryRun::TakesBack(live, causes))
             }
-            Err(Error::Api { code: 422, message, .. }) if is_immutable(&message) => {
+            Err(Error::Api { code: 422 | 403, message, .. }) if is_immutable(&message) => {
                 Ok(DryRun::Immutable(message))
             }
             Err(error) => Err(error),
@@ -374,6 +374,7 @@ fn is_immutable(message: &str) -> bool {
         || message.contains("cannot change roleRef")
         || message.contains("may not change once set")
         || message.contains("field can not be less than")
+        || message.contains("must support resize")
 }
 
 fn encode(text: &str) -> String {

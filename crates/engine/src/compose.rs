@@ -328,11 +328,16 @@ fn copy_job(rendered: &Rendered, step: &DataStep, level: usize, image: &str) -> 
     let namespace = cluster::DATA_NAMESPACE;
     let mut own = metadata(rendered, &step.component, namespace, &name);
     own["annotations"] = json!({TARGET_SECRET: step.target.secret});
+    let mut manifest = job(own, "copy", image, &env, 2);
+    // What the copy itself reports (exit code 5) fails again when it is tried again; a lost pod is retried.
+    manifest["spec"]["podFailurePolicy"] = json!({"rules": [{
+        "action": "FailJob", "onExitCodes": {"containerName": "copy", "operator": "In", "values": [5]},
+    }]});
     Desired {
         object: object("batch", "v1", "Job", Some(namespace), &name),
         component: step.component.clone(),
         order: Order { level, stage: Stage::Data },
-        manifest: job(own, "copy", image, &env, 2),
+        manifest,
         origin: Origin::Engine,
         reruns_after: vec![Rerun::AfterStorageOf(step.component.clone())],
     }

@@ -401,7 +401,15 @@ fn explain_job(error: Error, watcher: &Watcher<'_>, wave: &Wave) -> Error {
     for diagnostic in found.iter_mut().filter(|diagnostic| diagnostic.category == Category::Component) {
         diagnostic.category = category;
         let job = wave.wait_for.iter().find(|job| Some(job.short()) == diagnostic.object);
-        let Some(answer) = job.and_then(|job| answer(watcher, job)) else { continue };
+        let Some(answer) = job.and_then(|job| answer(watcher, job)) else {
+            if category == Category::Data && diagnostic.cause.contains("secret") {
+                diagnostic.help = Some(
+                    "Make the Secret of the source: kubectl -n mimeo-data create secret generic NAME --from-literal=uri=postgresql://…"
+                        .to_owned(),
+                );
+            }
+            continue;
+        };
         let text = |field: &str| answer.get(field).and_then(Value::as_str).map(str::to_owned);
         if let Some(value) = text("value") {
             diagnostic.code = "GTE001";

@@ -190,7 +190,10 @@ impl<'a> Watcher<'a> {
     /// How long a trouble of an object may last.
     fn bears(&self, object: &ObjectRef, trouble: Trouble) -> Option<Duration> {
         let asked = self.images.get(&self.component(&object.key())).filter(|_| trouble == Trouble::ImagePull);
-        asked.copied().or(trouble.patience())
+        // A data Job's own Secret follows it at once; what is still missing then is the source's.
+        let source = trouble == Trouble::ContainerConfig
+            && object.namespace.as_deref() == Some(cluster::DATA_NAMESPACE);
+        if source { Some(Duration::from_secs(20)) } else { asked.copied().or(trouble.patience()) }
     }
 
     fn since_first(&mut self, object: &ObjectRef, trouble: Trouble) -> Instant {

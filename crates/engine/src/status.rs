@@ -111,9 +111,17 @@ pub async fn status(
     };
     let mut result = summary(record, now);
     let entries: Vec<(String, &ObjectRef)> =
-        stored.inventory.entries.iter().map(|entry| (entry.component.clone(), &entry.object)).collect();
+        stored.inventory.entries.iter().map(|entry| (row_of(entry), &entry.object)).collect();
     result.components = judge(&entries, &observed.live, &around, now);
     Ok(result)
+}
+
+/// A gate or a copy that fails says nothing against the component it is about: each has its own row.
+fn row_of(entry: &plan::Entry) -> String {
+    match entry.order.stage {
+        plan::Stage::Data | plan::Stage::Gate => entry.object.name.clone(),
+        _ => entry.component.clone(),
+    }
 }
 
 fn summary(record: &EnvironmentRecord, now: Timestamp) -> EnvironmentStatus {

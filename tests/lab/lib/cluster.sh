@@ -226,9 +226,11 @@ lab_status() {
 
 lab_shell() {
   running || die "the lab is not running" "make lab-up"
-  export KUBECONFIG=$STATE/admin.kubeconfig PATH=$STATE/bin:$PATH
+  # mimeo of this checkout, if it is built, and the lab's names of the images that specs mention.
+  export KUBECONFIG=$STATE/admin.kubeconfig PATH=$STATE/bin:$CHECKOUT/target/release:$PATH
+  export MIMEO_IMAGE_MAP=$LAB_DIR/images.yaml
   if (($#)); then exec "$@"; fi
-  say "kubectl talks to the lab; exit leaves this shell"
+  say "kubectl and mimeo talk to the lab; exit leaves this shell"
   exec "${SHELL:-/bin/bash}" -i
 }
 

@@ -36,6 +36,7 @@ pub struct CheckArgs {
 
 pub async fn run(args: CheckArgs, ui: &Ui) -> Result<u8, Error> {
     let commit = inputs::commit(&args.inputs.source).await?;
+    inputs::say_dirty(ui, &commit);
     let names = match &args.spec {
         Some(name) => vec![name.clone()],
         None => render::leaf_specs(args.inputs.path.trim_matches('/'), commit.files.as_ref())

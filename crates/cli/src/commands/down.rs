@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use clap::Args;
 use engine::{Error, down};
-use jiff::Timestamp;
 use spec::{Category, Diagnostic};
 
 use crate::{
     args::{Global, Output, Source},
-    commands::{session, up::duration},
+    commands::{self, session, up::duration},
     select,
     ui::Ui,
 };
@@ -58,7 +57,7 @@ pub async fn run(args: DownArgs, global: &Global, ui: &Ui) -> Result<u8, Error> 
     if !args.yes {
         confirm(&name, &record.spec.r#ref)?;
     }
-    let options = down::Options { timeout: args.timeout, now: Timestamp::now() };
+    let options = down::Options { timeout: args.timeout, now: commands::now() };
     let receipt = down::down(&session, &name, &options).await?;
     ui.clear();
     match ui.structured(&receipt) {

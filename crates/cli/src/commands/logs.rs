@@ -1,5 +1,7 @@
 //! `mimeo logs`: what the pods of an environment say.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use engine::{Error, logs};
 use spec::Diagnostic;
@@ -42,8 +44,13 @@ pub async fn run(args: LogsArgs, global: &Global, ui: &Ui) -> Result<u8, Error> 
     let stored = session.records.inventory(&record).await?;
     let mut containers = logs::containers(&session, &record, &stored).await?;
     if let Some(component) = &args.component {
-        let known: Vec<String> =
-            stored.inventory.entries.iter().map(|entry| entry.component.clone()).collect();
+        let known: BTreeSet<String> = stored
+            .inventory
+            .entries
+            .iter()
+            .map(|entry| entry.component.clone())
+            .filter(|name| name != engine::compose::ENVIRONMENT)
+            .collect();
         if !known.contains(component) {
             return Err(Diagnostic::error("ENV017", "the environment has no such component")
                 .on(component.clone())

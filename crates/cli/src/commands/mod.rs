@@ -43,6 +43,12 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<u8, Error> {
     result
 }
 
+/// The time of the call, in whole seconds: nobody reads more.
+fn now() -> jiff::Timestamp {
+    let now = jiff::Timestamp::now();
+    jiff::Timestamp::from_second(now.as_second()).unwrap_or(now)
+}
+
 /// Connects; nothing is sent yet.
 async fn session(global: &Global, ui: &Ui) -> Result<Session, Error> {
     let cluster = Cluster::connect(global.context.as_deref()).await?;

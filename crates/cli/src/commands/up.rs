@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use clap::Args;
 use engine::{Error, up};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::{
     args::{Global, Inputs, Output},
-    commands::session,
+    commands::{self, session},
     inputs,
     ui::Ui,
     views,
@@ -74,7 +74,7 @@ pub async fn run(args: UpArgs, global: &Global, ui: &Ui) -> Result<u8, Error> {
         timeout: args.timeout,
         fail_fast: args.fail_fast,
         approve: args.approve,
-        now: Timestamp::now(),
+        now: commands::now(),
     };
     let report = up::up(&session, &rendered, &options).await?;
     ui.clear();
