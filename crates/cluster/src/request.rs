@@ -144,3 +144,38 @@ fn failure(call: &Call<'_>, status: StatusCode, body: Option<&Value>) -> Error {
         causes,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn reason(body: Option<&Value>) -> String {
+        let call = Call {
+            verb: "get",
+            subject: "ConfigMap/c in n",
+            method: Method::GET,
+            path: String::new(),
+            content_type: "",
+            body: None,
+        };
+        match failure(&call, StatusCode::NOT_FOUND, body) {
+            Error::Api { reason, .. } => reason,
+            other => other.to_string(),
+        }
+    }
+
+    #[test]
+    fn only_a_status_that_names_the_object_says_that_it_is_absent() {
+        let status = |details: Value| json!({"kind": "Status", "reason": "NotFound", "details": details});
+        assert_eq!(reason(Some(&status(json!({"name": "c", "kind": "configmaps"})))), NOT_FOUND);
+        for (what, body) in [
+            ("a path that is not served", Some(status(json!({})))),
+            ("a proxy's page", None),
+            ("somebody else's JSON", Some(json!({"error": "not found"}))),
+        ] {
+            assert_ne!(reason(body.as_ref()), NOT_FOUND, "{what}");
+        }
+    }
+}
