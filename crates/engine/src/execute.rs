@@ -305,7 +305,9 @@ async fn update(session: &Session, lease: &Lease, step: &Step, wanted: &Desired)
     Err(moved(step, "it changes faster than it can be written"))
 }
 
-/// After a conflict: the new resourceVersion, if what mimeo owns is still what the plan saw.
+/// After a conflict: the new resourceVersion, if it is still the object the plan saw and mimeo still owns
+/// fields of it. A field that somebody took in between is refused by the apply itself, unless the plan takes
+/// fields of this object back.
 async fn unchanged_version(
     session: &Session,
     resource: &cluster::Resource,
@@ -318,7 +320,7 @@ async fn unchanged_version(
     if plan::uid(&live) != step.uid.as_deref() {
         return Err(moved(step, "it was deleted and made again"));
     }
-    // Only our own manager can have changed what it owns, and that would be another run.
+    // Another run would have changed the epoch, which was read before this.
     let owned = plan::owned_fields(&live, FIELD_MANAGER);
     if owned.is_none() {
         return Err(moved(step, "mimeo owns none of its fields any more"));

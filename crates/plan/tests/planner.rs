@@ -120,7 +120,7 @@ impl World {
         world
     }
 
-    #[allow(clippy::too_many_arguments, reason = "a table is easier to read than a builder")]
+    #[expect(clippy::too_many_arguments, reason = "a table is easier to read than a builder")]
     fn add(
         &mut self,
         group: &str,
