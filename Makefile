@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 LAB := tests/lab/lab
 
-.PHONY: help demo build bench lab-up lab-down lab-status lab-shell lab-kubeconfig lab-kubectl lab-test
+.PHONY: help demo build bench lab-up lab-down lab-status lab-shell lab-kubeconfig lab-kubectl lab-forge lab-test
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | \
@@ -38,6 +38,9 @@ lab-kubeconfig: ## print the path of the lab's admin kubeconfig (use make -s)
 
 lab-kubectl: ## print the path of the lab's kubectl (use make -s)
 	@$(LAB) kubectl
+
+lab-forge: ## a Gitea in the lab: print its URL and the path of its admin's token (use make -s)
+	@$(LAB) forge
 
 lab-test: ## test the lab itself: kills, restarts and stops it
 	@tests/lab/test

@@ -101,6 +101,8 @@ remove_traces() {
 stop_lab() {
   if [[ -d $STATE ]]; then
     local run=$STATE/run item
+    # Nothing depends on the forge.
+    halt "$run" 10 forge
     halt "$run" 10 kubelet
     # The containers' records go while containerd can be asked; what it cannot
     # do is done below.

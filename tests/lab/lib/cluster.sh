@@ -50,6 +50,7 @@ lab_build() {
   require_machine
   require_packages
   build_all
+  binary_gitea
 }
 
 # Programs use the cores and images the network: side by side.
@@ -215,6 +216,7 @@ lab_status() {
       state=unhealthy
     fi
   done
+  forge_status
   if [[ $state == healthy ]] && ! healthy; then state=unhealthy; fi
   if [[ $state == healthy ]]; then
     printf '%-20s %s\n' pods "$(plane_kubectl get pods -A --no-headers 2>/dev/null | wc -l)" \

@@ -7,6 +7,7 @@ readonly PACKAGES=(
   util-linux procps mmdebstrap debian-archive-keyring busybox-static
   ca-certificates openssl python3 jq
   pkg-config libssl-dev # for the build of mimeo itself
+  gcc libc6-dev git curl # for the forge: SQLite is C, Gitea runs git
 )
 
 require_machine() {
@@ -23,13 +24,13 @@ require_machine() {
   done
   if ! command -v go >/dev/null; then
     missing+=(go)
-    hints+=("Go 1.26 or newer: https://go.dev/doc/install (unpack to /usr/local, PATH=/usr/local/go/bin:\$PATH)")
+    hints+=("Go 1.26.3 or newer: https://go.dev/doc/install (unpack to /usr/local, PATH=/usr/local/go/bin:\$PATH)")
   else
     local version
     version=$(cd / && go env GOVERSION)
-    if [[ $(printf '%s\n' go1.26 "$version" | sort -V | head -n1) != go1.26 ]]; then
-      missing+=("go 1.26 (found $version)")
-      hints+=("Go 1.26 or newer: https://go.dev/doc/install")
+    if [[ $(printf '%s\n' go1.26.3 "$version" | sort -V | head -n1) != go1.26.3 ]]; then
+      missing+=("go 1.26.3 (found $version)")
+      hints+=("Go 1.26.3 or newer: https://go.dev/doc/install")
     fi
   fi
   command -v cargo >/dev/null || { missing+=(cargo); hints+=("Rust: https://rustup.rs (the checkout pins its version)"); }
