@@ -15,6 +15,7 @@ mod owned;
 mod ownership;
 mod planner;
 mod redact;
+pub mod stale;
 mod steps;
 mod teardown;
 
