@@ -23,9 +23,11 @@ Examples:
   mimeo diff qa --rev feature/x     show what would change; exit code 1 when something would
   mimeo list                        every environment of the cluster
   mimeo down qa --rev feature/x     take it down and prove that nothing is left
+  mimeo preview --spec qa           in CI: the environment of a pull request, with comment and status
+  mimeo gc                          take down what is stale: TTL over, branch gone, pull request closed
 
 Exit codes: 0 done, 1 differences or a gate not passed, 2 usage or spec error, 3 refused by a guard,
-4 cluster error, 5 data error, 6 timed out with the state kept, 7 a component failed."
+4 cluster or forge error, 5 data error, 6 timed out with the state kept, 7 a component failed."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -55,9 +57,31 @@ pub struct Global {
     /// More detail; -vv shows what goes over the wire, without bodies
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
     pub verbose: u8,
-    /// How results and errors are written
-    #[arg(short, long, global = true, value_enum, default_value_t = Output::Text, value_name = "FORMAT", help_heading = "Global options")]
-    pub output: Output,
+    /// How results and errors are written: text, wide, json, yaml, name
+    #[arg(short, long, global = true, default_value = "text", value_name = "FORMAT", help_heading = "Global options", value_parser = Destination::parse)]
+    pub output: Destination,
+}
+
+/// How results are written, and for `plan` where to.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// The format.
+    pub format: Output,
+    /// The file, with `plan -o FILE`.
+    pub file: Option<PathBuf>,
+}
+
+impl Destination {
+    /// A format by its name, or the path of a file, which has a dot or a slash.
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.contains(['.', '/']) {
+            return Ok(Self { format: Output::Text, file: Some(text.into()) });
+        }
+        match Output::from_str(text, false) {
+            Ok(format) => Ok(Self { format, file: None }),
+            Err(_) => Err("known are text, wide, json, yaml, name; `plan` takes a FILE.json, too".to_owned()),
+        }
+    }
 }
 
 /// How results are written.
@@ -80,12 +104,19 @@ pub enum Output {
 pub enum Command {
     Check(commands::check::CheckArgs),
     Render(commands::render::RenderArgs),
+    Plan(commands::plan::PlanArgs),
     Diff(commands::diff::DiffArgs),
     Up(commands::up::UpArgs),
     Down(commands::down::DownArgs),
+    Preview(commands::preview::PreviewArgs),
+    Gc(commands::gc::GcArgs),
+    Why(commands::why::WhyArgs),
+    Extend(commands::extend::ExtendArgs),
+    Approve(commands::approve::ApproveArgs),
     List(commands::list::ListArgs),
     Status(commands::status::StatusArgs),
     Logs(commands::logs::LogsArgs),
+    Receipts(commands::receipts::ReceiptsArgs),
     Install(commands::install::InstallArgs),
     Uninstall(commands::uninstall::UninstallArgs),
     Completion(commands::completion::CompletionArgs),

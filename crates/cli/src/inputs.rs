@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use engine::Error;
-use render::{Rendered, Request};
+use cluster::RefKind;
+use engine::{Error, plan_file::PlanRequest, up::Origin};
+use render::{Governor, Rendered, Request};
 use source::{Repository, Resolved};
 use spec::{Diagnostic, Files};
 
@@ -21,6 +22,15 @@ pub struct Commit {
     pub resolved: Resolved,
     /// Its files.
     pub files: Arc<dyn Files>,
+    /// Network URL of the repository, without credentials.
+    pub remote: Option<String>,
+}
+
+impl Commit {
+    /// Repository, ref name and revision.
+    pub fn identity(&self) -> (String, String, String) {
+        (self.repository.clone(), self.resolved.ref_name.clone(), self.resolved.revision.clone())
+    }
 }
 
 /// Opens the repository and resolves the revision: once, here, and never again.
@@ -32,13 +42,19 @@ pub async fn commit(source: &Source) -> Result<Commit, Error> {
         let resolved = repository.resolve(source.rev.as_deref(), source.name.as_deref()).map_err(failed)?;
         let identity = repository.identity(source.repository.as_deref()).map_err(failed)?;
         let files: Arc<dyn Files> = Arc::new(repository.tree(&resolved.revision).map_err(failed)?);
-        Ok(Commit { repository: identity, resolved, files })
+        Ok(Commit { repository: identity, resolved, files, remote: repository.remote_url() })
     })
     .await
 }
 
 /// What rendering is asked for, besides the spec's name.
-pub fn request(commit: &Commit, inputs: &Inputs, spec: &str) -> Result<Request, Error> {
+///
+/// The first argument is repository, ref name and revision.
+pub fn request(
+    (repository, ref_name, revision): (String, String, String),
+    inputs: &Inputs,
+    spec: &str,
+) -> Result<Request, Error> {
     let set = inputs
         .set
         .iter()
@@ -56,9 +72,9 @@ pub fn request(commit: &Commit, inputs: &Inputs, spec: &str) -> Result<Request, 
     Ok(Request {
         spec: spec.to_owned(),
         root: inputs.path.trim_matches('/').to_owned(),
-        repository: commit.repository.clone(),
-        ref_name: commit.resolved.ref_name.clone(),
-        revision: commit.resolved.revision.clone(),
+        repository,
+        ref_name,
+        revision,
         set,
         values,
         image_map,
@@ -67,17 +83,56 @@ pub fn request(commit: &Commit, inputs: &Inputs, spec: &str) -> Result<Request, 
 }
 
 /// Renders one spec, and says what a person should know about it.
-pub async fn rendered(ui: &Ui, inputs: &Inputs, spec: &str) -> Result<Rendered, Error> {
+pub async fn rendered(ui: &Ui, inputs: &Inputs, spec: &str) -> Result<(Rendered, Origin), Error> {
     let commit = commit(&inputs.source).await?;
-    let request = request(&commit, inputs, spec)?;
+    let request = request(commit.identity(), inputs, spec)?;
+    Ok((render(ui, request, &commit).await?, origin(&commit)))
+}
+
+/// Renders what was asked for.
+pub async fn render(ui: &Ui, request: Request, commit: &Commit) -> Result<Rendered, Error> {
     let short = commit.resolved.revision.get(..12).unwrap_or(&commit.resolved.revision);
     let (reference, summary) = (plain(&commit.resolved.ref_name), plain(&commit.resolved.summary));
-    ui.say(&format!("{spec} at {reference} ({short} {summary})"));
-    say_dirty(ui, &commit);
+    ui.say(&format!("{} at {reference} ({short} {summary})", request.spec));
+    say_dirty(ui, commit);
     let files = Arc::clone(&commit.files);
-    let (rendered, warnings) = rendering(request, files).await?.map_err(Error::Found)?;
+    let (rendered, warnings) = rendering(request, files, None).await?.map_err(Error::Found)?;
     ui.warn(&warnings);
     Ok(rendered)
+}
+
+/// Renders what a plan was made of, again.
+pub async fn planned(ui: &Ui, repo: Option<String>, plan: &PlanRequest) -> Result<(Rendered, Origin), Error> {
+    let source = Source {
+        repo,
+        rev: Some(plan.revision.clone()),
+        name: Some(plan.r#ref.clone()),
+        repository: Some(plan.repository.clone()),
+    };
+    let commit = commit(&source).await?;
+    let request = Request {
+        spec: plan.spec.clone(),
+        root: plan.path.clone(),
+        repository: plan.repository.clone(),
+        ref_name: plan.r#ref.clone(),
+        revision: plan.revision.clone(),
+        set: plan.set.clone(),
+        values: plan.values.clone(),
+        image_map: plan.image_map.clone(),
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let origin = Origin { ref_kind: plan.ref_kind, ..origin(&commit) };
+    Ok((render(ui, request, &commit).await?, origin))
+}
+
+/// What the garbage collector needs to look at the commit's ref again.
+pub fn origin(commit: &Commit) -> Origin {
+    let ref_kind = match commit.resolved.ref_kind {
+        source::RefKind::Branch => RefKind::Branch,
+        source::RefKind::Tag => RefKind::Tag,
+        source::RefKind::Name => RefKind::Name,
+    };
+    Origin { ref_kind: Some(ref_kind), remote: commit.remote.clone(), forge: None }
 }
 
 /// What is not committed is not read, and somebody who has just edited it should know.
@@ -102,9 +157,18 @@ pub async fn repository(source: &Source) -> Result<String, Error> {
 const RENDER_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Renders off the async threads, within the deadline.
-pub async fn rendering(request: Request, files: Arc<dyn Files>) -> Result<Outcome, Error> {
+pub async fn rendering(
+    request: Request,
+    files: Arc<dyn Files>,
+    governor: Option<Governor>,
+) -> Result<Outcome, Error> {
     let spec = request.spec.clone();
-    let work = blocking(move || Ok(render::render(&request, &files)));
+    let work = blocking(move || {
+        Ok(match governor {
+            Some(governor) => render::render_governed(&request, &files, &governor),
+            None => render::render(&request, &files),
+        })
+    });
     match tokio::time::timeout(RENDER_DEADLINE, work).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Diagnostic::error("TPL003", "rendering takes longer than 20 s")
@@ -129,7 +193,7 @@ pub async fn blocking<T: Send + 'static>(
 }
 
 /// Cached copies of remote repositories.
-fn cache_dir() -> PathBuf {
+pub fn cache_dir() -> PathBuf {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     base.or(home).unwrap_or_else(std::env::temp_dir).join("mimeo").join("git")

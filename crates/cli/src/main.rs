@@ -1,6 +1,7 @@
 //! The mimeo command: parses, calls the engine, shows the result. No logic lives here.
 
 mod args;
+mod ci;
 mod commands;
 mod inputs;
 mod select;
@@ -33,22 +34,42 @@ async fn run() -> ExitCode {
     if let Command::Data(args) = cli.command {
         return commands::data::run(args).await;
     }
-    let stopped = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+    let writes =
+        matches!(cli.command, Command::Up(_) | Command::Down(_) | Command::Preview(_) | Command::Gc(_));
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    let interrupted = async {
+        if writes {
+            interrupt().await;
+            ui.say("stopping once the writes under way are done; once more stops at once");
+            let _ = stop.send(true);
         }
+        interrupt().await;
     };
     tokio::select! {
-        result = commands::run(cli, &ui) => match result {
+        result = commands::run(cli, &ui, stopping) => match result {
             Ok(code) => ExitCode::from(code),
             Err(error) => {
                 ui.failed(&error);
-                ExitCode::from(error.category().exit_code())
+                let asked = *stop.borrow();
+                ExitCode::from(if asked { INTERRUPTED } else { error.category().exit_code() })
             }
         },
-        () = stopped => {
+        () = interrupted => {
             ui.say("stopped; what was done is recorded: run the same command again to go on");
-            ExitCode::from(130)
+            ExitCode::from(INTERRUPTED)
         }
+    }
+}
+
+/// As a shell reports a program that SIGINT ended.
+const INTERRUPTED: u8 = 130;
+
+/// Ctrl-C, or the SIGTERM by which a CI system ends a job.
+async fn interrupt() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        heard = tokio::signal::ctrl_c() => if heard.is_err() { std::future::pending::<()>().await },
+        _ = terminate.recv() => {}
     }
 }

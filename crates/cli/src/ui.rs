@@ -37,7 +37,7 @@ impl Ui {
         Self {
             quiet: global.quiet,
             verbose: global.verbose,
-            output: global.output,
+            output: global.output.format,
             started: Instant::now(),
             bar: Arc::default(),
         }

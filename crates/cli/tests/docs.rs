@@ -1,4 +1,5 @@
-//! The documentation against the sources: every code has a row, every row has a code, every link leads somewhere.
+//! The documentation against the sources: every code has a row, every row has a code, every link leads somewhere, every
+//! command and every flag exists.
 
 #![allow(clippy::panic, reason = "in a test a panic is the finding")]
 
@@ -6,6 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 fn root() -> PathBuf {
@@ -241,6 +243,59 @@ fn every_relative_link_leads_to_a_file_and_a_heading() {
         }
     }
     assert!(checked > 10, "only {checked} links found");
+}
+
+/// The program explains a command instead of running it; it refuses words that it does not know.
+fn refusal(words: &[&str]) -> Option<String> {
+    let said = Command::new(env!("CARGO_BIN_EXE_mimeo")).args(words).arg("--help").output().expect("mimeo");
+    (!said.status.success()).then(|| String::from_utf8_lossy(&said.stderr).into_owned())
+}
+
+/// The commands of a page's fenced code, without prompt and comment.
+fn commands(text: &str) -> Vec<Vec<&str>> {
+    let fenced = text.split("```").skip(1).step_by(2);
+    let lines = fenced.flat_map(str::lines).map(|line| line.trim_start_matches("$ "));
+    let calls = lines.filter_map(|line| line.strip_prefix("mimeo "));
+    calls.map(|call| call.split(" #").next().unwrap_or(call).split_whitespace().collect()).collect()
+}
+
+#[test]
+fn every_command_of_the_pages_exists() {
+    let mut checked = 0;
+    for page in pages() {
+        for words in commands(&read(&page)) {
+            let refused = refusal(&words);
+            assert!(refused.is_none(), "{}: mimeo {}: {refused:?}", page.display(), words.join(" "));
+            checked += 1;
+        }
+    }
+    assert!(checked > 30, "only {checked} commands found");
+    assert!(refusal(&["gc", "--nonsense"]).is_some() && refusal(&["nonsense"]).is_some());
+}
+
+#[test]
+fn the_jobs_for_ci_are_short_and_their_commands_exist() {
+    let mut jobs = Vec::new();
+    files(&root().join("pipelines/ci"), "yml", &mut jobs);
+    assert_eq!(jobs.len(), 2);
+    for job in jobs {
+        let text = read(&job);
+        let lines = text.lines().count();
+        assert!(lines <= 20, "{}: {lines} lines", job.display());
+        // The pull request's own code must not come near the token.
+        assert!(!text.contains("uses:") && !text.contains("checkout@"), "{}: runs other code", job.display());
+        let calls: Vec<Vec<&str>> = text
+            .lines()
+            .filter_map(|line| line.split_once("run: mimeo ")?.1.strip_suffix('}'))
+            .map(|call| call.split_whitespace().collect())
+            .collect();
+        let names: BTreeSet<&str> = calls.iter().filter_map(|words| words.first().copied()).collect();
+        assert_eq!(names, BTreeSet::from(["gc", "preview"]), "{}", job.display());
+        for words in calls {
+            let refused = refusal(&words);
+            assert!(refused.is_none(), "{}: mimeo {}: {refused:?}", job.display(), words.join(" "));
+        }
+    }
 }
 
 #[test]

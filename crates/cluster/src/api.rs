@@ -24,6 +24,7 @@ pub const TEARDOWN_FINALIZER: &str = "mimeo.dev/teardown";
     plural = "environments",
     shortname = "menv",
     namespaced,
+    status = "RecordStatus",
     printcolumn = r#"{"name":"Spec","type":"string","jsonPath":".spec.spec"}"#,
     printcolumn = r#"{"name":"Ref","type":"string","jsonPath":".spec.ref"}"#,
     printcolumn = r#"{"name":"Revision","type":"string","jsonPath":".spec.revision"}"#,
@@ -41,6 +42,15 @@ pub struct RecordSpec {
     pub repository: String,
     /// Full name of the branch or tag, `pr/<number>`, or the value of `--name`.
     pub r#ref: String,
+    /// What `ref` is the name of; absent in records that do not say, and then only a TTL counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ref_kind: Option<RefKind>,
+    /// Network URL by which the branches of the repository can be asked for, without credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
+    /// The forge that knows the pull request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forge: Option<ForgeMark>,
     /// The commit that was brought up last.
     pub revision: String,
     /// The namespace.
@@ -65,16 +75,95 @@ pub struct RecordSpec {
     /// Never deleted by `gc`.
     #[serde(default)]
     pub protected: bool,
-    /// When the last `up` began, RFC 3339.
+    /// When the last `up` took hold of the environment, RFC 3339; a TTL counts from here.
     pub last_up: String,
+    /// When the command of the last `up` was given, RFC 3339 with fractions: of two runs that give another
+    /// commit, the one that was given later is the newer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<String>,
     /// When the environment becomes stale, RFC 3339; absent when it lives until `down`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
+    /// Until when `mimeo extend` keeps it at least, RFC 3339; a later `up` does not shorten that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extended_until: Option<String>,
+    /// Jobs that run before anything of the environment is deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "any_list")]
+    pub before_delete: Vec<HookMark>,
     /// The inventory that belongs to this record.
     pub inventory: InventoryMark,
     /// The teardown, once it has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teardown: Option<Teardown>,
+}
+
+/// What the ref of an environment is the name of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RefKind {
+    /// A branch.
+    Branch,
+    /// A tag.
+    Tag,
+    /// `pr/<number>`.
+    Pull,
+    /// What `--name` said.
+    Name,
+}
+
+/// A hook that runs at the teardown, kept here because the templates may be gone by then.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HookMark {
+    /// The component it belongs to.
+    pub component: String,
+    /// Level of the component: hooks of components that need others run first.
+    pub level: usize,
+    /// The template file, from the root of the repository.
+    pub file: String,
+    /// First line of its document.
+    pub line: usize,
+    /// The Job as it is applied, but for the owner.
+    #[schemars(with = "Map<String, Value>")]
+    pub manifest: Value,
+}
+
+/// Which forge, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ForgeMark {
+    /// `gitea` or `github`.
+    pub kind: String,
+    /// URL of its web pages, with which those of every repository begin.
+    pub server: String,
+}
+
+/// What the garbage collector remembers of an environment between two passes. Losing it, as a restore
+/// from a backup may, only makes the collector start to look anew.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordStatus {
+    /// Sightings, absences, announcements.
+    #[serde(default)]
+    #[schemars(schema_with = "any_object")]
+    pub memory: plan::stale::Memory,
+    /// `DeletionHeld` while its deletion waits for an approval.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+/// One condition, as everywhere in Kubernetes (API conventions, "Typical status properties").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// Its name.
+    pub r#type: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// One word.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+    /// Since when, RFC 3339.
+    pub last_transition_time: String,
 }
 
 /// What an environment is doing, or has become.
@@ -124,6 +213,9 @@ pub struct InventoryMark {
 pub struct Teardown {
     /// When it began, RFC 3339.
     pub started: String,
+    /// Why: what `gc` found; absent when somebody asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What blocks it, as of the last attempt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocked: Vec<String>,
@@ -175,12 +267,88 @@ pub struct ReceiptSpec {
     pub started: String,
     /// When it ended, RFC 3339.
     pub finished: String,
+    /// Why it was taken down: what `gc` found, or that somebody asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Whether every look found nothing.
     pub proven: bool,
     /// Number of objects the inventory held.
     pub objects: usize,
     /// Every live read that was made to find leftovers.
     pub looks: Vec<Look>,
+}
+
+/// What the cluster remembers of a pull request beyond its environments.
+#[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "mimeo.dev",
+    version = "v1alpha1",
+    kind = "PullRequest",
+    plural = "pullrequests",
+    namespaced,
+    printcolumn = r#"{"name":"Repository","type":"string","jsonPath":".spec.repository"}"#,
+    printcolumn = r#"{"name":"Number","type":"integer","jsonPath":".spec.number"}"#,
+    printcolumn = r#"{"name":"Closed","type":"string","jsonPath":".spec.closed.state"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct PullRequestSpec {
+    /// Identity of the base repository.
+    pub repository: String,
+    /// Its number.
+    pub number: u64,
+    /// Where it is.
+    pub forge: ForgeMark,
+    /// The one commit of a fork that may be brought up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+    /// The tombstone: nothing is brought up for it until the forge says that it was reopened later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Closed>,
+    /// One comment for each of its environments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub comments: Vec<CommentMark>,
+}
+
+/// Who allowed which commit of a fork, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Approval {
+    /// The full commit id; another head voids the approval.
+    pub commit: String,
+    /// The person's login on the forge, who may write to the base repository.
+    pub by: String,
+    /// When, RFC 3339.
+    pub at: String,
+}
+
+/// That a pull request was seen closed or merged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Closed {
+    /// `closed` or `merged`.
+    pub state: String,
+    /// The forge's own time of the pull request's last change then: an older answer is not believed.
+    pub updated_at: String,
+    /// When it was seen, RFC 3339.
+    pub at: String,
+}
+
+/// The comment of one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CommentMark {
+    /// Id of the environment.
+    pub environment: String,
+    /// Name of its spec.
+    pub spec: String,
+    /// The head the comment is about.
+    pub commit: String,
+    /// Id of the comment on the forge; absent while none was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<u64>,
+    /// What it says: `building`, `ready`, `failed` or `gone`.
+    pub says: String,
+    /// Why, when it is to say `gone` and could not be told yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untold: Option<String>,
 }
 
 /// One live read of a receipt.

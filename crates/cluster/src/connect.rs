@@ -1,11 +1,18 @@
 //! The connection: kube's own TLS and authentication on a transport that also speaks HTTP/2.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use hyper_util::{
     client::legacy::{Client as HttpClient, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use jiff::Timestamp;
 use kube::{
     Client, Config,
     client::ConfigExt as _,
@@ -24,6 +31,8 @@ pub struct Cluster {
     pub(crate) client: Client,
     server: String,
     context: Option<String>,
+    /// Seconds by which the server's clock is ahead of this machine's.
+    ahead: Arc<AtomicI64>,
 }
 
 impl Cluster {
@@ -36,7 +45,30 @@ impl Cluster {
         let (config, context) = configuration(context).await?;
         let server = config.cluster_url.to_string();
         let client = client(config)?;
-        Ok(Self { client, server, context })
+        Ok(Self { client, server, context, ahead: Arc::default() })
+    }
+
+    /// The time by the API server's clock, in whole seconds, as of its last answer. What is remembered in
+    /// a cluster is compared with the clock of that cluster: a machine whose clock is wrong harms nothing.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        let now = self.by_server(Timestamp::now());
+        Timestamp::from_second(now.as_second()).unwrap_or(now)
+    }
+
+    /// A time of this machine's clock by the API server's.
+    #[must_use]
+    pub fn by_server(&self, local: Timestamp) -> Timestamp {
+        let ahead = jiff::SignedDuration::from_secs(self.ahead.load(Ordering::Relaxed));
+        local.checked_add(ahead).unwrap_or(local)
+    }
+
+    /// Notes what time an answer was sent (RFC 9110, `Date`). A difference of a second is the way it took.
+    pub(crate) fn note_time(&self, date: &str) {
+        if let Ok(sent) = jiff::fmt::rfc2822::parse(date) {
+            let ahead = sent.timestamp().as_second() - Timestamp::now().as_second();
+            self.ahead.store(if ahead.abs() <= 1 { 0 } else { ahead }, Ordering::Relaxed);
+        }
     }
 
     /// URL of the API server.

@@ -93,18 +93,41 @@ impl Subject {
     }
 }
 
-/// Everything `mimeo install` applies, in order. `image` is the image of data and gate Jobs.
+/// What an admin may choose.
+#[derive(Debug, Clone, Default)]
+pub struct Choices {
+    /// Image of data and gate Jobs, and of the garbage collector.
+    pub image: Option<String>,
+    /// Who is given [`USER_ROLE`].
+    pub grants: Vec<Subject>,
+    /// How far apart two listings without a branch must be, as `5m`; `None` for the default.
+    pub absence_gap: Option<String>,
+    /// When the garbage collector runs, in the five fields of cron; `None` for no collector.
+    pub gc: Option<String>,
+}
+
+/// Key of [`CONFIG`] with [`Choices::absence_gap`].
+pub const ABSENCE_GAP: &str = "absenceGap";
+/// Secret in [`SYSTEM_NAMESPACE`] with the keys `url` and `token` of the forge that the collector asks.
+pub const FORGE_SECRET: &str = "mimeo-forge";
+
+/// Everything `mimeo install` applies, in order.
 #[must_use]
-pub fn manifests(image: Option<&str>, grants: &[Subject]) -> Vec<Value> {
+pub fn manifests(choices: &Choices) -> Vec<Value> {
+    let Choices { image, grants, absence_gap, gc: schedule } = choices;
+    let image = image.as_deref();
     let mut all = vec![namespace(SYSTEM_NAMESPACE, "restricted"), namespace(DATA_NAMESPACE, "restricted")];
     all.extend(definitions());
     all.extend(roles());
     all.extend(policies(image));
-    if let Some(image) = image {
+    let mut data = serde_json::Map::new();
+    data.extend(image.map(|image| ("image".to_owned(), json!(image))));
+    data.extend(absence_gap.as_ref().map(|gap| (ABSENCE_GAP.to_owned(), json!(gap))));
+    if !data.is_empty() {
         all.push(json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": CONFIG, "namespace": SYSTEM_NAMESPACE, "labels": labels()},
-            "data": {"image": image},
+            "data": data,
         }));
     }
     all.push(json!({
@@ -115,7 +138,49 @@ pub fn manifests(image: Option<&str>, grants: &[Subject]) -> Vec<Value> {
     for subject in std::iter::once(&gc).chain(grants) {
         all.extend(bindings(subject));
     }
+    all.extend(schedule.as_ref().map(|schedule| collector(schedule, image.unwrap_or_default())));
     all
+}
+
+/// The garbage collector: one pass at a time. The forge's Secret is optional: without it only
+/// repositories that everybody may read are asked.
+#[must_use]
+pub fn collector(schedule: &str, image: &str) -> Value {
+    let secret = |key: &str| json!({"secretKeyRef": {"name": FORGE_SECRET, "key": key, "optional": true}});
+    json!({
+        "apiVersion": "batch/v1", "kind": "CronJob",
+        "metadata": {"name": GC_ACCOUNT, "namespace": SYSTEM_NAMESPACE, "labels": labels()},
+        "spec": {
+            "schedule": schedule, "concurrencyPolicy": "Forbid", "startingDeadlineSeconds": 300,
+            "successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 3,
+            "jobTemplate": {"spec": {
+                "backoffLimit": 0, "activeDeadlineSeconds": 3600,
+                "template": {
+                    "metadata": {"labels": labels()},
+                    "spec": {
+                        "serviceAccountName": GC_ACCOUNT, "restartPolicy": "Never",
+                        "securityContext": {
+                            "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532,
+                            "seccompProfile": {"type": "RuntimeDefault"},
+                        },
+                        "containers": [{
+                            "name": "gc", "image": image, "args": ["gc"],
+                            "env": [
+                                {"name": "HOME", "value": "/tmp"},
+                                {"name": "MIMEO_FORGE_URL", "valueFrom": secret("url")},
+                                {"name": "MIMEO_FORGE_TOKEN", "valueFrom": secret("token")},
+                            ],
+                            "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+                            "securityContext": {
+                                "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+                                "capabilities": {"drop": ["ALL"]},
+                            },
+                        }],
+                    },
+                },
+            }},
+        },
+    })
 }
 
 fn labels() -> Value {
@@ -160,7 +225,9 @@ fn roles() -> Vec<Value> {
         rule("mimeo.dev", &["guardrails"], &["obey"]),
     ]);
     let records = json!([
-        rule("mimeo.dev", &["environments", "inventories", "receipts"], &WRITE_VERBS),
+        rule("mimeo.dev", &["environments", "inventories", "receipts", "pullrequests"], &WRITE_VERBS),
+        rule("mimeo.dev", &["environments/status"], &["get", "patch", "update"]),
+        rule("", &["events"], &["create"]),
         rule("coordination.k8s.io", &["leases"], &["get", "create", "update", "patch", "delete"]),
         config,
     ]);

@@ -10,14 +10,16 @@ pub mod install;
 mod kinds;
 mod lease;
 mod objects;
+mod pulls;
 mod records;
 mod request;
 mod review;
 mod watch;
 
 pub use api::{
-    DATA_NAMESPACE, EnvironmentRecord, Inventory, InventoryMark, InventorySpec, Look, Receipt, ReceiptSpec,
-    RecordSpec, SYSTEM_NAMESPACE, State, TEARDOWN_FINALIZER, Teardown,
+    Approval, Closed, CommentMark, Condition, DATA_NAMESPACE, EnvironmentRecord, ForgeMark, HookMark,
+    Inventory, InventoryMark, InventorySpec, Look, PullRequest, PullRequestSpec, Receipt, ReceiptSpec,
+    RecordSpec, RecordStatus, RefKind, SYSTEM_NAMESPACE, State, TEARDOWN_FINALIZER, Teardown,
 };
 pub use connect::Cluster;
 pub use error::{Error, Result};

@@ -230,6 +230,28 @@ impl Cluster {
         self.call(call).await.map(|(_, live)| live)
     }
 
+    /// Patches the status of an object (RFC 6902).
+    ///
+    /// # Errors
+    /// Every answer but 200.
+    pub(crate) async fn patch_status(
+        &self,
+        resource: &Resource,
+        object: &ObjectRef,
+        patch: &Value,
+    ) -> Result<()> {
+        let path = resource.object(object.namespace.as_deref(), &object.name);
+        let call = Call {
+            verb: "update",
+            subject: &object.to_string(),
+            method: Method::PATCH,
+            path: format!("{path}/status?fieldManager={FIELD_MANAGER}"),
+            content_type: "application/json-patch+json",
+            body: Some(patch),
+        };
+        self.call(call).await.map(|_| ())
+    }
+
     /// Deletes the object with this uid and no other.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ const ENTRIES_PER_SHARD: usize = 500;
 /// Access to the records in one namespace.
 #[derive(Clone)]
 pub struct Records {
-    cluster: Cluster,
+    pub(crate) cluster: Cluster,
     namespace: String,
 }
 
@@ -142,19 +142,89 @@ impl Records {
         }
     }
 
-    /// Writes a record that was read; 409 when somebody else wrote in between.
+    /// Writes a record under its lease. What others wrote meanwhile that is not the record's own content,
+    /// such as an annotation or the garbage collector's status, stays.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when a newer run has written the record, or it is another one; any failure of the
+    /// request.
+    pub async fn replace(&self, record: &EnvironmentRecord) -> Result<EnvironmentRecord> {
+        let object = self.environment(&record.name_any());
+        let resource = resource_of::<EnvironmentRecord>();
+        let mut next = record.clone();
+        for _ in 0..5 {
+            let error = match self.cluster.replace(&resource, &object, &to_value(&object, &next)?).await {
+                Ok(live) => return parse(&object, live),
+                Err(error @ Error::Api { code: 409, .. }) => overtaken(error, &object.name),
+                Err(error) => return Err(error),
+            };
+            match self.get(&object.name).await? {
+                Some(live) if live.uid() == record.uid() && live.spec.epoch <= record.spec.epoch => {
+                    let kept = next.finalizers().iter().any(|name| name == api::TEARDOWN_FINALIZER);
+                    next.metadata = live.metadata;
+                    next.finalizers_mut().retain(|name| kept || name != api::TEARDOWN_FINALIZER);
+                }
+                _ => return Err(error),
+            }
+        }
+        Err(Error::Fenced { environment: object.name })
+    }
+
+    /// Writes what the garbage collector remembers. No lease is needed: nobody else writes the status.
+    ///
+    /// # Errors
+    /// 404 when the record is gone; any failure of the request.
+    pub async fn write_status(&self, record: &EnvironmentRecord) -> Result<()> {
+        let object = self.environment(&record.name_any());
+        let status = to_value(&object, record)?["status"].take();
+        let patch = json!([
+            {"op": "test", "path": "/metadata/uid", "value": record.uid()},
+            {"op": "add", "path": "/status", "value": status},
+        ]);
+        self.cluster.patch_status(&resource_of::<EnvironmentRecord>(), &object, &patch).await
+    }
+
+    /// Tells about a record in an Event, once for each `key`.
     ///
     /// # Errors
     /// Any failure of the request.
-    pub async fn replace(&self, record: &EnvironmentRecord) -> Result<EnvironmentRecord> {
-        let object = self.environment(&record.name_any());
-        let manifest = to_value(&object, record)?;
-        let live = self
-            .cluster
-            .replace(&resource_of::<EnvironmentRecord>(), &object, &manifest)
-            .await
-            .map_err(|error| overtaken(error, &record.name_any()))?;
-        parse(&object, live)
+    pub async fn warn(
+        &self,
+        record: &EnvironmentRecord,
+        reason: &str,
+        message: &str,
+        key: &str,
+    ) -> Result<()> {
+        let now = self.cluster.now().to_string();
+        let about = self.environment(&record.name_any());
+        let event = ObjectRef {
+            group: String::new(),
+            version: "v1".to_owned(),
+            kind: "Event".to_owned(),
+            namespace: about.namespace.clone(),
+            name: format!("{}.{key}", about.name),
+        };
+        let manifest = json!({
+            "apiVersion": "v1", "kind": "Event",
+            "metadata": {"name": event.name, "namespace": event.namespace},
+            "involvedObject": {
+                "apiVersion": about.api_version(), "kind": about.kind, "name": about.name,
+                "namespace": about.namespace, "uid": record.uid(),
+            },
+            "type": "Warning", "reason": reason, "message": message.chars().take(1000).collect::<String>(),
+            "source": {"component": "mimeo"}, "firstTimestamp": now, "lastTimestamp": now, "count": 1,
+        });
+        let resource = Resource {
+            group: String::new(),
+            version: "v1".to_owned(),
+            kind: "Event".to_owned(),
+            plural: "events".to_owned(),
+            namespaced: true,
+        };
+        match self.cluster.create(&resource, &event, &manifest).await {
+            Ok(_) | Err(Error::Api { code: 409, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Deletes a record by uid, then takes the teardown finalizer away: the last two writes of a teardown.
@@ -361,7 +431,7 @@ impl Records {
         self.object("Inventory", &format!("inv-{id}-{shard}"))
     }
 
-    fn object(&self, kind: &str, name: &str) -> ObjectRef {
+    pub(crate) fn object(&self, kind: &str, name: &str) -> ObjectRef {
         ObjectRef {
             group: "mimeo.dev".to_owned(),
             version: "v1alpha1".to_owned(),
@@ -392,17 +462,17 @@ fn shard_of(entry: &Entry, count: usize) -> usize {
     usize::try_from(hasher.finish() % count as u64).unwrap_or_default()
 }
 
-fn resource_of<K: kube::Resource<DynamicType = ()> + kube::CustomResourceExt>() -> Resource {
+pub(crate) fn resource_of<K: kube::Resource<DynamicType = ()> + kube::CustomResourceExt>() -> Resource {
     let api = K::api_resource();
     Resource { group: api.group, version: api.version, kind: api.kind, plural: api.plural, namespaced: true }
 }
 
-fn parse<K: DeserializeOwned>(object: &ObjectRef, live: Value) -> Result<K> {
+pub(crate) fn parse<K: DeserializeOwned>(object: &ObjectRef, live: Value) -> Result<K> {
     serde_json::from_value(live)
         .map_err(|error| Error::Answer { subject: object.to_string(), cause: error.to_string() })
 }
 
-fn to_value<K: Serialize>(object: &ObjectRef, value: &K) -> Result<Value> {
+pub(crate) fn to_value<K: Serialize>(object: &ObjectRef, value: &K) -> Result<Value> {
     let mut value = serde_json::to_value(value)
         .map_err(|error| Error::Answer { subject: object.to_string(), cause: error.to_string() })?;
     value["apiVersion"] = json!(object.api_version());
@@ -413,7 +483,7 @@ fn to_value<K: Serialize>(object: &ObjectRef, value: &K) -> Result<Value> {
 /// The CustomResourceDefinitions of mimeo's own kinds.
 #[must_use]
 pub fn definitions() -> Vec<Value> {
-    [EnvironmentRecord::crd(), api::Inventory::crd(), Receipt::crd()]
+    [EnvironmentRecord::crd(), api::Inventory::crd(), Receipt::crd(), api::PullRequest::crd()]
         .iter()
         .filter_map(|crd| serde_json::to_value(crd).ok())
         .collect()

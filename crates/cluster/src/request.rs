@@ -75,6 +75,9 @@ impl Cluster {
             Ok(Err(cause)) => return Err(Attempt::Broken(unreachable(cause))),
             Err(_) => return Err(Attempt::Broken(unreachable("no answer within 30 s".to_owned()))),
         };
+        if let Some(date) = head.headers.get(header::DATE).and_then(|date| date.to_str().ok()) {
+            self.note_time(date);
+        }
         let parsed = serde_json::from_slice::<Value>(&body);
         if head.status.is_success() {
             return match parsed {

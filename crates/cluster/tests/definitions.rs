@@ -9,7 +9,7 @@ use std::path::Path;
 fn the_files_are_what_the_types_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("install/crds");
     let definitions = cluster::definitions();
-    assert_eq!(definitions.len(), 3);
+    assert_eq!(definitions.len(), 4);
     for definition in definitions {
         let name = definition["metadata"]["name"].as_str().unwrap().to_owned();
         let path = folder.join(format!("{name}.yaml"));
@@ -25,5 +25,5 @@ fn the_files_are_what_the_types_say() {
             path.display()
         );
     }
-    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 3, "a file that belongs to no kind");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 4, "a file that belongs to no kind");
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cluster::HookMark;
 use plan::{Desired, ENVIRONMENT_LABEL, Order, Origin, Rerun, Stage};
 use render::{
     Component, DataStep, Gate, HookPoint, NamespacePolicy, Network, PostgresTarget, Rendered, RenderedObject,
@@ -36,14 +37,14 @@ pub struct Surroundings<'a> {
 /// Every object of the environment, in order of apply.
 ///
 /// # Errors
-/// Names that Kubernetes itself uses, hooks that are not carried out, and data without an image.
+/// Names that Kubernetes itself uses, and data without an image.
 pub fn compose(rendered: &Rendered, around: &Surroundings<'_>) -> Result<Vec<Desired>, Vec<Diagnostic>> {
     let mut found = Vec::new();
     let mut all: Vec<Desired> = environment(rendered, around);
     let levels: BTreeMap<&str, usize> =
         rendered.components.iter().map(|component| (component.name.as_str(), component.level)).collect();
     let level = |component: &str| levels.get(component).copied().unwrap_or_default();
-    for rendered_object in &rendered.objects {
+    for rendered_object in rendered.objects.iter().filter(|object| !is_before_delete(object)) {
         match template_object(rendered, rendered_object, level(&rendered_object.component)) {
             Ok(desired) => all.push(desired),
             Err(diagnostic) => found.push(diagnostic),
@@ -211,6 +212,33 @@ fn isolation(rendered: &Rendered, namespace: &str) -> Value {
     })
 }
 
+fn is_before_delete(object: &RenderedObject) -> bool {
+    object.hook == Some(HookPoint::BeforeDelete)
+}
+
+/// The Jobs that run before anything of the environment is deleted, as the record keeps them.
+///
+/// # Errors
+/// What is wrong with them as Jobs.
+pub fn before_delete(rendered: &Rendered) -> Result<Vec<HookMark>, Vec<Diagnostic>> {
+    let (mut hooks, mut found) = (Vec::new(), Vec::new());
+    for object in rendered.objects.iter().filter(|object| is_before_delete(object)) {
+        let component = rendered.components.iter().find(|component| component.name == object.component);
+        let level = component.map_or(0, |component| component.level);
+        match template_object(rendered, object, level) {
+            Ok(desired) => hooks.push(HookMark {
+                component: desired.component,
+                level,
+                file: object.file.clone(),
+                line: object.line,
+                manifest: desired.manifest,
+            }),
+            Err(diagnostic) => found.push(diagnostic),
+        }
+    }
+    if found.is_empty() { Ok(hooks) } else { Err(found) }
+}
+
 fn template_object(rendered: &Rendered, from: &RenderedObject, level: usize) -> Result<Desired, Diagnostic> {
     let at = |diagnostic: Diagnostic| diagnostic.at(from.file.clone(), from.line, 1);
     let Some(object) = plan::ObjectRef::of(&from.manifest) else {
@@ -237,11 +265,7 @@ fn template_object(rendered: &Rendered, from: &RenderedObject, level: usize) -> 
     let stage = match from.hook {
         Some(HookPoint::Before) => Stage::Before,
         Some(HookPoint::After) => Stage::After,
-        Some(HookPoint::BeforeDelete) => {
-            return Err(at(Diagnostic::error("TPL020", "hooks at: before-delete are not carried out yet")
-                .on(object.short())
-                .help("Remove the hook")));
-        }
+        Some(HookPoint::BeforeDelete) => Stage::Before,
         None if runs(&object) => Stage::Workload,
         None if matches!(object.kind.as_str(), "Role" | "ClusterRole") => Stage::Roles,
         None => Stage::Config,

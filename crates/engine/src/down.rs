@@ -7,20 +7,23 @@ use cluster::{
     Deleted, EnvironmentRecord, Lease, Look, Propagation, ReceiptSpec, State, StoredInventory, Teardown,
 };
 use futures::{StreamExt as _, stream};
-use jiff::Timestamp;
 use kube::ResourceExt;
 use plan::{Action, Entry, Ownership, Provenance, TeardownPhase, ownership, teardown};
 use spec::{Category, Diagnostic};
 
-use crate::{Error, Event, Result, Session, access, execute, observe::IN_FLIGHT, read, up};
+use crate::{
+    Error, Event, Result, Session, access, execute, hooks, observe::IN_FLIGHT, pull_request, read, up,
+};
 
 /// How `down` behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// How long one object, or the namespace, may take to go.
     pub timeout: Duration,
-    /// The time of the call.
-    pub now: Timestamp,
+    /// Why, for the record and the receipt; `None` when somebody asked for it.
+    pub reason: Option<String>,
+    /// Do not run the hooks that run before the deletion.
+    pub skip_hooks: bool,
 }
 
 /// Takes the environment down and returns the receipt.
@@ -33,7 +36,7 @@ pub struct Options {
 /// # Errors
 /// What blocks the teardown, with the record saying `DeleteBlocked`; any failure of a request.
 pub async fn down(session: &Session, name: &str, options: &Options) -> Result<ReceiptSpec> {
-    let lease = up::lease(session, name).await?;
+    let lease = up::lease(session, name, up::PATIENCE).await?;
     let Some(record) = session.records.get(name).await? else {
         lease.remove().await?;
         // Another `down` was quicker, and this one waited for it.
@@ -43,7 +46,24 @@ pub async fn down(session: &Session, name: &str, options: &Options) -> Result<Re
             None => Err(gone(session, name).await),
         };
     };
-    match run(session, record, &lease, options).await {
+    take_down(session, record, lease, options).await
+}
+
+/// Takes down the environment of a record that was read under the lease.
+///
+/// # Errors
+/// As [`down`].
+pub(crate) async fn take_down(
+    session: &Session,
+    record: EnvironmentRecord,
+    lease: Lease,
+    options: &Options,
+) -> Result<ReceiptSpec> {
+    let outcome = async {
+        pull_request::will_go(session, &record, options.reason.as_deref()).await?;
+        run(session, record, &lease, options).await
+    };
+    match outcome.await {
         Ok((record, receipt, stored)) => {
             session.records.remove_inventory(&record, &stored).await?;
             // After the lease only the record itself is left to write, and only this uid of it.
@@ -90,7 +110,7 @@ async fn run(
             let receipt = session.records.receipt_of(&record).await?.map(|receipt| receipt.spec);
             return Ok((
                 record.clone(),
-                receipt.unwrap_or_else(|| receipt_spec(&record, 0, Vec::new(), options)),
+                receipt.unwrap_or_else(|| receipt_spec(session, &record, 0, Vec::new())),
                 StoredInventory::default(),
             ));
         }
@@ -98,6 +118,9 @@ async fn run(
     };
     let record = fence(session, record, lease, options).await?;
     let namespace = record.spec.namespace_owned.then(|| record.spec.namespace.clone());
+    if let Err(error) = say_goodbye(session, &record, lease, &mut stored, options).await {
+        return Err(blocked(session, record, error).await);
+    }
     for mut phase in teardown(&stored.inventory, namespace.as_deref()) {
         if phase.entries.iter().any(|entry| entry.object.namespace == namespace)
             && let Some(namespace) = &namespace
@@ -134,9 +157,43 @@ async fn run(
         diagnostic.detail = leftovers;
         return Err(blocked(session, record, diagnostic.into()).await);
     }
-    let receipt = receipt_spec(&record, stored.inventory.entries.len(), looks, options);
+    let receipt = receipt_spec(session, &record, stored.inventory.entries.len(), looks);
     session.records.write_receipt(receipt.clone()).await?;
     Ok((record, receipt, stored))
+}
+
+/// Runs the hooks, unless there is nothing any more that they could be run in.
+async fn say_goodbye(
+    session: &Session,
+    record: &EnvironmentRecord,
+    lease: &Lease,
+    stored: &mut StoredInventory,
+    options: &Options,
+) -> Result<()> {
+    if options.skip_hooks || record.spec.before_delete.is_empty() {
+        return Ok(());
+    }
+    if record.spec.namespace_owned && namespace_goes(session, record, &record.spec.namespace).await? {
+        return Ok(());
+    }
+    let ran = hooks::before_delete(session, record, lease, stored, options.timeout).await;
+    match ran {
+        // The first `up` was killed before it bound anybody, or somebody else brought it up.
+        Err(error) if is_forbidden(&error) && access::gain(session, record, lease).await? => {
+            *stored = session.records.inventory(record).await?;
+            hooks::before_delete(session, record, lease, stored, options.timeout).await
+        }
+        Err(Error::Found(mut found)) => {
+            for finding in &mut found {
+                finding.help = Some(
+                    "Correct the cause and run `mimeo down` again, or leave the hooks out with --skip-hooks"
+                        .to_owned(),
+                );
+            }
+            Err(Error::Found(found))
+        }
+        other => other,
+    }
 }
 
 /// Whether the environment's namespace is gone, or going with everything in it.
@@ -170,9 +227,14 @@ async fn fence(
     record.spec.state = State::Deleting;
     record.spec.epoch = lease.epoch();
     record.spec.message = None;
-    let started =
-        record.spec.teardown.take().map_or_else(|| options.now.to_string(), |teardown| teardown.started);
-    record.spec.teardown = Some(Teardown { started, blocked: Vec::new() });
+    let begun = record.spec.teardown.take();
+    record.spec.teardown = Some(Teardown {
+        started: begun
+            .as_ref()
+            .map_or_else(|| session.cluster.now().to_string(), |teardown| teardown.started.clone()),
+        reason: begun.and_then(|teardown| teardown.reason).or_else(|| options.reason.clone()),
+        blocked: Vec::new(),
+    });
     Ok(session.records.replace(&record).await?)
 }
 
@@ -233,12 +295,13 @@ async fn delete_entry(
         }
     }
     lease.check()?;
+    session.keep_going()?;
     let uid = plan::uid(&live).unwrap_or_default();
     // A run that was killed may have deleted it already: then it is only waited for.
     let goes = plan::is_terminating(&live)
         || session.cluster.delete(&resource, object, uid, Propagation::Background).await?
             == Deleted::Accepted;
-    if goes && !session.cluster.wait_gone(&resource, object, uid, options.timeout).await? {
+    if goes && !session.waiting(session.cluster.wait_gone(&resource, object, uid, options.timeout)).await? {
         let live = session.cluster.get(&resource, object).await?;
         return Err(execute::stuck(object, live.as_ref()).into());
     }
@@ -252,7 +315,7 @@ async fn delete_entry(
 
 /// Notes in the record what blocks the teardown. The record stays, and with it the environment's name.
 async fn blocked(session: &Session, mut record: EnvironmentRecord, error: Error) -> Error {
-    if error.is_fenced() {
+    if error.is_fenced() || session.keep_going().is_err() {
         return error;
     }
     record.spec.state = State::DeleteBlocked;
@@ -366,7 +429,7 @@ async fn volumes(session: &Session, namespace: &str, options: &Options) -> Look 
         }
         let object = read::core("PersistentVolume", None, name);
         let uid = plan::uid(live).unwrap_or_default();
-        match session.cluster.wait_gone(&resource, &object, uid, options.timeout).await {
+        match session.waiting(session.cluster.wait_gone(&resource, &object, uid, options.timeout)).await {
             Ok(true) => {}
             Ok(false) => look.found.push(format!("PersistentVolume/{name}: still there")),
             Err(error) => {
@@ -378,10 +441,10 @@ async fn volumes(session: &Session, namespace: &str, options: &Options) -> Look 
 }
 
 fn receipt_spec(
+    session: &Session,
     record: &EnvironmentRecord,
     objects: usize,
     looks: Vec<Look>,
-    options: &Options,
 ) -> ReceiptSpec {
     let spec = &record.spec;
     ReceiptSpec {
@@ -394,8 +457,9 @@ fn receipt_spec(
         started: spec
             .teardown
             .as_ref()
-            .map_or_else(|| options.now.to_string(), |teardown| teardown.started.clone()),
-        finished: Timestamp::now().to_string(),
+            .map_or_else(|| session.cluster.now().to_string(), |teardown| teardown.started.clone()),
+        finished: session.cluster.now().to_string(),
+        reason: spec.teardown.as_ref().and_then(|teardown| teardown.reason.clone()),
         proven: true,
         objects,
         looks,

@@ -11,6 +11,9 @@ pub enum Error {
     /// The cluster did not do what was asked.
     #[error(transparent)]
     Cluster(#[from] cluster::Error),
+    /// The forge did not do what was asked.
+    #[error(transparent)]
+    Forge(#[from] forge::Error),
     /// The namespace of the environment is of an earlier life, and on its way out.
     #[error("namespace {namespace} is being deleted")]
     Terminating {
@@ -30,6 +33,7 @@ impl Error {
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
         match self {
             Self::Cluster(error) => vec![error.diagnostic()],
+            Self::Forge(error) => vec![error.diagnostic()],
             Self::Terminating { namespace, .. } => vec![
                 Diagnostic::new("OBJ024", Category::Refused, "it is being deleted")
                     .on(format!("Namespace/{namespace}"))

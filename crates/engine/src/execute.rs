@@ -14,7 +14,9 @@ use crate::{
     compose::TARGET_SECRET,
     health::{Patience, Watcher},
     observe::IN_FLIGHT,
-    read, write_ahead,
+    read,
+    up::Wanted,
+    write_ahead,
 };
 
 /// How long the authorizer may take to learn of a fresh binding or role.
@@ -26,6 +28,7 @@ const GOING: Duration = Duration::from_secs(120);
 pub(crate) struct Run<'a> {
     pub session: &'a Session,
     pub lease: &'a Lease,
+    pub wanted: Option<&'a dyn Wanted>,
     pub desired: &'a [Desired],
     pub plan: &'a Plan,
     pub inventory: &'a mut Inventory,
@@ -49,6 +52,11 @@ impl<'a> Run<'a> {
                 watcher.open(&self.plan.waves).await?;
                 watching = true;
             }
+            if let Some(wanted) = self.wanted
+                && !wave.steps.is_empty()
+            {
+                wanted.still().await?;
+            }
             for (key, live) in self.steps(&wave.steps).await? {
                 watcher.expect(key, &live);
             }
@@ -58,7 +66,7 @@ impl<'a> Run<'a> {
             if !own {
                 self.phase_of(wave);
                 watcher
-                    .wait(wave, self.patience, self.lease)
+                    .wait(wave, self.patience, self.lease, self.wanted)
                     .await
                     .map_err(|error| explain_job(error, &watcher, wave))?;
             }
@@ -71,6 +79,11 @@ impl<'a> Run<'a> {
 
     /// Deletes what the rendering no longer has, and proves each gone.
     pub(crate) async fn prune(&mut self) -> Result<()> {
+        if let Some(wanted) = self.wanted
+            && !self.plan.prune.is_empty()
+        {
+            wanted.still().await?;
+        }
         let mut rest: &[Step] = &self.plan.prune;
         while let Some(first) = rest.first() {
             let end = rest.iter().position(|step| step.order != first.order).unwrap_or(rest.len());
@@ -131,6 +144,7 @@ impl<'a> Run<'a> {
                     .on(step.object.to_string())
                     .into());
                 };
+                session.keep_going()?;
                 let live = run_step(session, lease, step, wanted).await?;
                 session.tell(Event::Done {
                     action: step.action,
@@ -163,6 +177,7 @@ impl<'a> Run<'a> {
         stream::iter(steps)
             .map(|step| async move {
                 let Some(uid) = step.uid.as_deref() else { return Ok(()) };
+                session.keep_going()?;
                 remove(session, lease, step, uid, propagation).await?;
                 session.tell(Event::Done {
                     action: Action::Delete,
@@ -350,7 +365,7 @@ async fn remove(
     // Another object may have the name: then the one that is meant is gone already.
     let goes =
         step.going || session.cluster.delete(&resource, object, uid, propagation).await? == Deleted::Accepted;
-    if !goes || session.cluster.wait_gone(&resource, object, uid, GOING).await? {
+    if !goes || session.waiting(session.cluster.wait_gone(&resource, object, uid, GOING)).await? {
         return Ok(());
     }
     let live = session.cluster.get(&resource, object).await?;

@@ -13,7 +13,7 @@ use plan::{
 use serde_json::Value;
 use spec::{Category, Diagnostic};
 
-use crate::{Error, Event, Result, Session, read};
+use crate::{Error, Event, Result, Session, read, up::Wanted};
 
 /// How long to wait, and how patiently.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,8 @@ pub struct Patience {
 
 /// How often it is told what is waited for.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How often it is asked, while nothing is written, whether the result is still wanted.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// How long an object that was written may stay unseen before the others are judged without it.
 const UNSEEN: Duration = Duration::from_secs(5);
 
@@ -127,15 +129,34 @@ impl<'a> Watcher<'a> {
     }
 
     /// Waits for all objects of a wave.
-    pub(crate) async fn wait(&mut self, wave: &Wave, patience: Patience, lease: &Lease) -> Result<()> {
+    pub(crate) async fn wait(
+        &mut self,
+        wave: &Wave,
+        patience: Patience,
+        lease: &Lease,
+        wanted: Option<&dyn Wanted>,
+    ) -> Result<()> {
         let begun = Instant::now();
+        let mut asked = begun;
         let mut told = begun;
         let mut changes = self.views.changes();
         let objects: Vec<&ObjectRef> = wave.wait_for.iter().filter(|object| has_health(object)).collect();
         loop {
             lease.check()?;
+            self.session.keep_going()?;
             changes.mark_unchanged();
             let mut next_look = patience.deadline.min(Instant::now() + UNSEEN);
+            if let Some(wanted) = wanted
+                && asked.elapsed() >= ASK_AGAIN
+            {
+                asked = Instant::now();
+                // Nothing is written here: only a clear no ends the wait.
+                if let Err(error) = wanted.still().await
+                    && error.category() == Category::Refused
+                {
+                    return Err(error);
+                }
+            }
             // A Service judged before its workloads are seen would look as if it had none.
             let seen = objects.iter().all(|object| self.views.get(&object.key()).is_some());
             let mut all_healthy = self.views.is_synced() && (seen || begun.elapsed() > UNSEEN);
@@ -182,6 +203,7 @@ impl<'a> Watcher<'a> {
             }
             tokio::select! {
                 _ = changes.changed() => {}
+                () = self.session.stopped() => {}
                 () = tokio::time::sleep_until(next_look.into()) => {}
             }
         }

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use cluster::{Deleted, Propagation, install::Subject};
+use cluster::{
+    Deleted, Propagation,
+    install::{ABSENCE_GAP, Choices},
+};
 use kube::ResourceExt;
 use plan::{Action, ObjectRef};
 use serde_json::Value;
@@ -14,12 +17,20 @@ use crate::{Error, Event, Result, Session, read};
 ///
 /// # Errors
 /// Any failure of a request; [`Category::Timeout`] when the kinds do not become available.
-pub async fn install(session: &Session, image: Option<&str>, grants: &[Subject]) -> Result<usize> {
-    let known = match image {
-        Some(_) => None,
-        None => read::config(session).await?.remove("image"),
+pub async fn install(session: &Session, choices: &Choices) -> Result<usize> {
+    let mut known = read::config(session).await?;
+    let choices = Choices {
+        image: choices.image.clone().or_else(|| known.remove("image")),
+        absence_gap: choices.absence_gap.clone().or_else(|| known.remove(ABSENCE_GAP)),
+        ..choices.clone()
     };
-    let manifests = cluster::install::manifests(image.or(known.as_deref()), grants);
+    if choices.gc.is_some() && choices.image.is_none() {
+        return Err(Diagnostic::error("ARG004", "the garbage collector has no image to run")
+            .on("--gc")
+            .help("Name the image of mimeo that the cluster can pull: mimeo install --gc --image IMAGE")
+            .into());
+    }
+    let manifests = cluster::install::manifests(&choices);
     for manifest in &manifests {
         let Some(object) = ObjectRef::of(manifest) else { continue };
         let resource = session.resource(&object).await?;
@@ -56,7 +67,8 @@ pub async fn uninstall(session: &Session) -> Result<usize> {
         Ok(_) | Err(cluster::Error::NotInstalled) => {}
         Err(error) => return Err(error.into()),
     }
-    let mut manifests = cluster::install::manifests(None, &[]);
+    let everything = Choices { gc: Some(String::new()), ..Choices::default() };
+    let mut manifests = cluster::install::manifests(&everything);
     manifests.extend(grants(session).await?);
     manifests.reverse();
     let mut done = 0;

@@ -100,7 +100,7 @@ async fn subjects(session: &Session, rendered: &Rendered, observed: &Observed) -
     }
 }
 
-fn refused(refusal: &Refusal) -> Diagnostic {
+pub(crate) fn refused(refusal: &Refusal) -> Diagnostic {
     let (cause, help) = refusal.explain();
     let diagnostic = Diagnostic::new(refusal.code(), Category::Refused, cause).help(help);
     match refusal.object() {

@@ -2,8 +2,10 @@
 
 use cluster::{Cluster, Kinds, Records};
 use plan::ObjectRef;
+use spec::{Category, Diagnostic};
+use tokio::sync::watch;
 
-use crate::{Event, Result};
+use crate::{Error, Event, Result};
 
 /// A cluster, the place of the records, and somebody who is told what happens.
 pub struct Session {
@@ -14,6 +16,7 @@ pub struct Session {
     /// Kinds looked up so far.
     pub kinds: Kinds,
     listener: Box<dyn Fn(Event) + Send + Sync>,
+    stop: Option<watch::Receiver<bool>>,
 }
 
 impl Session {
@@ -21,7 +24,47 @@ impl Session {
     #[must_use]
     pub fn new(cluster: Cluster, record_namespace: &str, listener: Box<dyn Fn(Event) + Send + Sync>) -> Self {
         let records = Records::new(&cluster, record_namespace);
-        Self { cluster, records, kinds: Kinds::default(), listener }
+        Self { cluster, records, kinds: Kinds::default(), listener, stop: None }
+    }
+
+    /// The same session, for somebody who may want it to stop: writes under way are finished, no further one
+    /// begins, and what was reached is recorded.
+    #[must_use]
+    pub fn stopped_by(mut self, stop: watch::Receiver<bool>) -> Self {
+        self.stop = Some(stop);
+        self
+    }
+
+    /// Asked before every write.
+    pub(crate) fn keep_going(&self) -> Result<()> {
+        match self.stop.as_ref().is_some_and(|stop| *stop.borrow()) {
+            false => Ok(()),
+            true => Err(Diagnostic::new("RUN001", Category::Refused, "stopped before everything was done")
+                .help("What was done is recorded: run the same command again to go on")
+                .into()),
+        }
+    }
+
+    /// Ends when somebody wants the session to stop.
+    pub(crate) async fn stopped(&self) {
+        let waited = match self.stop.clone() {
+            Some(mut stop) => stop.wait_for(|stop| *stop).await.is_ok(),
+            None => false,
+        };
+        if !waited {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits for something that is no write, unless the session is to stop.
+    pub(crate) async fn waiting<T, E: Into<Error>>(
+        &self,
+        work: impl Future<Output = std::result::Result<T, E>>,
+    ) -> Result<T> {
+        tokio::select! {
+            done = work => done.map_err(Into::into),
+            () = self.stopped() => self.keep_going().and_then(|()| Err(Error::Found(Vec::new()))),
+        }
     }
 
     pub(crate) fn tell(&self, event: Event) {

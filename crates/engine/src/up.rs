@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cluster::{EnvironmentRecord, InventoryMark, Lease, RecordSpec, State, StoredInventory};
+use cluster::{
+    EnvironmentRecord, ForgeMark, InventoryMark, Lease, RecordSpec, RefKind, State, StoredInventory,
+};
+use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use plan::{Key, ObjectRef, Plan, Provenance, Stage};
@@ -15,9 +18,10 @@ use spec::{Category, Diagnostic};
 
 use crate::{
     Error, Event, Result, Session, access,
-    compose::namespace,
+    compose::{before_delete, namespace},
     execute::{self, Run},
     health::{self, Patience},
+    plan_file::PlanFile,
     preview::{Preview, preview},
     read,
     status::{ComponentStatus, components},
@@ -33,8 +37,38 @@ pub struct Options {
     pub fail_fast: bool,
     /// Digest of a plan that somebody approved.
     pub approve: Option<String>,
-    /// The time of the call.
-    pub now: Timestamp,
+    /// Where the commit comes from, for the garbage collector to look at again.
+    pub origin: Origin,
+    /// How long to wait for another run that works on the environment.
+    pub patience: Duration,
+    /// When the command was given, by this machine's clock.
+    pub given: Timestamp,
+    /// The plan that somebody looked at: nothing else runs.
+    pub shown: Option<PlanFile>,
+}
+
+/// Where a commit comes from.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// What the ref is the name of; `None` when nobody says.
+    pub ref_kind: Option<RefKind>,
+    /// Network URL of the repository, without credentials.
+    pub remote: Option<String>,
+    /// The forge that knows the pull request.
+    pub forge: Option<ForgeMark>,
+}
+
+/// How long `up` and `down` wait for another run: a killed one's lease runs out in that time.
+pub const PATIENCE: Duration = Duration::from_secs(cluster::LEASE_DURATION.as_secs() + 5);
+
+/// Whether what a run is making is still wanted. Asked before every wave of writes, and now and then
+/// while a wave is waited for.
+pub trait Wanted: Send + Sync {
+    /// Says no by an error, with which the run stops.
+    ///
+    /// # Errors
+    /// Why it is no longer wanted.
+    fn still(&self) -> BoxFuture<'_, Result<()>>;
 }
 
 /// What `up` did.
@@ -65,10 +99,15 @@ pub struct Report {
 /// # Errors
 /// Refusals before anything is written; failures of components, data, gates and requests after that,
 /// with the record saying `Failed` and why.
-pub async fn up(session: &Session, rendered: &Rendered, options: &Options) -> Result<Report> {
+pub async fn up(
+    session: &Session,
+    rendered: &Rendered,
+    options: &Options,
+    wanted: Option<&dyn Wanted>,
+) -> Result<Report> {
     let name = &rendered.env.name;
-    let lease = lease(session, name).await?;
-    match run(session, rendered, options, &lease).await {
+    let lease = lease(session, name, options.patience).await?;
+    match run(session, rendered, options, wanted, &lease).await {
         Ok(report) => {
             lease
                 .release()
@@ -89,29 +128,45 @@ pub async fn up(session: &Session, rendered: &Rendered, options: &Options) -> Re
     }
 }
 
-pub(crate) async fn lease(session: &Session, name: &str) -> Result<Lease> {
-    let patience = cluster::LEASE_DURATION + Duration::from_secs(5);
+pub(crate) async fn lease(session: &Session, name: &str, patience: Duration) -> Result<Lease> {
     let told = std::sync::atomic::AtomicBool::new(false);
     let waiting = |holder: &str| {
         if !told.swap(true, std::sync::atomic::Ordering::Relaxed) {
             session.tell(Event::Note(format!("another run works on {name}, waiting for it: {holder}")));
         }
     };
-    match Lease::acquire(&session.cluster, session.records.namespace(), name, patience, waiting).await {
-        Err(cluster::Error::Api { code: 404, .. }) => Err(cluster::Error::NotInstalled.into()),
-        other => Ok(other?),
+    let acquired = Lease::acquire(&session.cluster, session.records.namespace(), name, patience, waiting);
+    match session.waiting(acquired).await {
+        Err(Error::Cluster(cluster::Error::Api { code: 404, .. })) => {
+            Err(cluster::Error::NotInstalled.into())
+        }
+        other => other,
     }
 }
 
-async fn run(session: &Session, rendered: &Rendered, options: &Options, lease: &Lease) -> Result<Report> {
+async fn run(
+    session: &Session,
+    rendered: &Rendered,
+    options: &Options,
+    wanted: Option<&dyn Wanted>,
+    lease: &Lease,
+) -> Result<Report> {
     session.phase("reading the cluster");
     let mut view = read_world(session, rendered, lease).await?;
     if let Some(record) = &view.record {
         refuse_deleting(record)?;
+        refuse_older(session, record, rendered, options)?;
+    }
+    if let Some(shown) = &options.shown {
+        shown.check(&lock(rendered), &view)?;
     }
     guard_stake(&view.plan, options)?;
+    if let Some(wanted) = wanted {
+        wanted.still().await?;
+    }
     let begun = record(session, rendered, &view, lease, options).await?;
     let record_uid = begun.uid().unwrap_or_default();
+    let begun_expiry = begun.spec.expires_at.clone();
     view.desired = view.desired.into_iter().map(|desired| desired.owned_by(&record_uid)).collect();
     let who = Provenance { environment: &rendered.env.id, record_uid: &record_uid };
     let mut stored = view.stored.clone();
@@ -131,7 +186,7 @@ async fn run(session: &Session, rendered: &Rendered, options: &Options, lease: &
         }
     }
     let mut inventory = stored.inventory.clone();
-    let outcome = carry_out(session, rendered, options, lease, &view, &mut inventory).await;
+    let outcome = carry_out(session, rendered, options, (lease, wanted), &view, &mut inventory).await;
     finish(session, lease, begun, stored, inventory, &outcome).await?;
     let (components, gates) = outcome?;
     Ok(Report {
@@ -139,7 +194,7 @@ async fn run(session: &Session, rendered: &Rendered, options: &Options, lease: &
         namespace: namespace(rendered).to_owned(),
         revision: rendered.env.revision.clone(),
         plan: view.plan,
-        expires_at: expires_at(rendered, options.now),
+        expires_at: begun_expiry,
         components,
         gates,
     })
@@ -169,14 +224,14 @@ async fn wait_for_old_namespace(session: &Session, name: &str, uid: &str) -> Res
     session.phase(format!("waiting for the old namespace {name} to be gone"));
     let object = read::core("Namespace", None, name);
     let resource = session.resource(&object).await?;
-    if session.cluster.wait_gone(&resource, &object, uid, Duration::from_secs(120)).await? {
+    if session.waiting(session.cluster.wait_gone(&resource, &object, uid, Duration::from_secs(120))).await? {
         return Ok(());
     }
     let live = session.cluster.get(&resource, &object).await?;
     Err(execute::stuck(&object, live.as_ref()).into())
 }
 
-fn refuse_deleting(record: &EnvironmentRecord) -> Result<()> {
+pub(crate) fn refuse_deleting(record: &EnvironmentRecord) -> Result<()> {
     let going = record.metadata.deletion_timestamp.is_some()
         || matches!(record.spec.state, State::Deleting | State::DeleteBlocked);
     if !going {
@@ -186,6 +241,35 @@ fn refuse_deleting(record: &EnvironmentRecord) -> Result<()> {
         .on(record.name_any())
         .help(format!("Finish it with `mimeo down {} --yes`, then run `up` again", record.name_any()))
         .into())
+}
+
+/// A run that slept, or waited for long, must not undo what somebody asked for after it.
+fn refuse_older(
+    session: &Session,
+    record: &EnvironmentRecord,
+    rendered: &Rendered,
+    options: &Options,
+) -> Result<()> {
+    let given = session.cluster.by_server(options.given);
+    let other = record.spec.given.as_ref().and_then(|text| text.parse::<Timestamp>().ok());
+    if record.spec.revision == rendered.env.revision || other.is_none_or(|other| other <= given) {
+        return Ok(());
+    }
+    let newer = record.spec.revision.get(..12).unwrap_or(&record.spec.revision);
+    Err(Diagnostic::new(
+        "ENV023",
+        Category::Refused,
+        format!("a newer run has brought it to {newer} meanwhile"),
+    )
+    .on(record.name_any())
+    .help("Run the command again if this commit is what is wanted")
+    .into())
+}
+
+/// The lock as the record and a plan file hold it.
+#[must_use]
+pub fn lock(rendered: &Rendered) -> Value {
+    serde_json::to_value(&rendered.lock).unwrap_or_default()
 }
 
 fn guard_stake(plan: &Plan, options: &Options) -> Result<()> {
@@ -201,9 +285,12 @@ fn guard_stake(plan: &Plan, options: &Options) -> Result<()> {
     Err(diagnostic.into())
 }
 
-fn expires_at(rendered: &Rendered, now: Timestamp) -> Option<String> {
+/// The TTL counts from this `up`; what `mimeo extend` promised is kept.
+fn expires_at(rendered: &Rendered, known: Option<&EnvironmentRecord>, now: Timestamp) -> Option<String> {
     let seconds = i64::try_from(rendered.lifecycle.ttl_seconds?).ok()?;
-    now.checked_add(SignedDuration::from_secs(seconds)).ok().map(|time| time.to_string())
+    let over = now.checked_add(SignedDuration::from_secs(seconds)).ok()?;
+    let promised = known.and_then(|record| record.spec.extended_until.as_ref()?.parse::<Timestamp>().ok());
+    Some(promised.map_or(over, |promised| promised.max(over)).to_string())
 }
 
 /// The record as it is before the first write: a new one, or the known one with what is about to be
@@ -222,6 +309,9 @@ async fn record(
         spec: env.spec.clone(),
         repository: env.repository.clone(),
         r#ref: env.r#ref.clone(),
+        ref_kind: options.origin.ref_kind,
+        remote: options.origin.remote.clone(),
+        forge: options.origin.forge.clone(),
         revision: env.revision.clone(),
         namespace: namespace(rendered).to_owned(),
         namespace_owned: rendered.policy.namespace == NamespacePolicy::Owned,
@@ -229,13 +319,13 @@ async fn record(
         message: None,
         epoch: lease.epoch(),
         inputs: rendered.parameters.iter().map(|(name, input)| (name.clone(), input.value.clone())).collect(),
-        lock: serde_json::to_value(&rendered.lock)
-            .ok()
-            .and_then(|lock| lock.as_object().cloned())
-            .unwrap_or_default(),
+        lock: lock(rendered).as_object().cloned().unwrap_or_default(),
         protected: rendered.lifecycle.protected,
-        last_up: options.now.to_string(),
-        expires_at: expires_at(rendered, options.now),
+        last_up: session.cluster.now().to_string(),
+        given: Some(session.cluster.by_server(options.given).to_string()),
+        expires_at: expires_at(rendered, view.record.as_ref(), session.cluster.now()),
+        extended_until: view.record.as_ref().and_then(|record| record.spec.extended_until.clone()),
+        before_delete: before_delete(rendered).map_err(Error::Found)?,
         inventory: view
             .record
             .as_ref()
@@ -276,7 +366,7 @@ async fn carry_out(
     session: &Session,
     rendered: &Rendered,
     options: &Options,
-    lease: &Lease,
+    (lease, wanted): (&Lease, Option<&dyn Wanted>),
     view: &Preview,
     inventory: &mut plan::Inventory,
 ) -> Result<Outcome> {
@@ -289,6 +379,7 @@ async fn carry_out(
         let mut run = Run {
             session,
             lease,
+            wanted,
             desired: &view.desired,
             plan: &view.plan,
             inventory,
@@ -321,7 +412,7 @@ async fn carry_out(
             write_ahead::settle(inventory, desired, seen);
         }
     }
-    Ok((components(rendered, &live, options.now), gates))
+    Ok((components(rendered, &live, session.cluster.now()), gates))
 }
 
 async fn is_settled(session: &Session, rendered: &Rendered, view: &Preview) -> Result<bool> {

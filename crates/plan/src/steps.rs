@@ -1,8 +1,10 @@
 //! The plan: what will be done, in which order, and why.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
-use crate::{FieldChange, ObjectRef, Order};
+use crate::{FieldChange, Key, ObjectRef, Order};
 
 /// What is done to one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -19,6 +21,17 @@ pub enum Action {
 }
 
 impl Action {
+    /// What is done, as a verb.
+    #[must_use]
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Recreate => "recreate",
+            Self::Delete => "delete",
+        }
+    }
+
     /// The sign in front of a line of a diff.
     #[must_use]
     pub fn sign(self) -> &'static str {
@@ -121,10 +134,120 @@ impl Plan {
         self.steps().next().is_none()
     }
 
-    /// Short digest that an approval names: 12 hexadecimal digits over every step and what is at stake.
+    /// Short digest that an approval names: 12 hexadecimal digits over every step and what is at stake. A
+    /// status that changes meanwhile does not change it.
     #[must_use]
     pub fn digest(&self) -> String {
-        let value = serde_json::to_value(self).unwrap_or_default();
+        let value = serde_json::to_value(self.timeless()).unwrap_or_default();
         crate::digest(&value).chars().take(12).collect()
+    }
+
+    /// In what another plan for the same environment differs from this one, a line for each object; empty
+    /// when both do the same to the same objects.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let (ours, theirs) = (self.timeless(), other.timeless());
+        if ours == theirs {
+            return Vec::new();
+        }
+        let steps = |plan: &Self| -> BTreeMap<Key, Step> {
+            plan.steps().map(|step| (step.object.key(), step.clone())).collect()
+        };
+        let (before, after) = (steps(&ours), steps(&theirs));
+        let keys: BTreeSet<&Key> = before.keys().chain(after.keys()).collect();
+        let mut lines: Vec<String> =
+            keys.into_iter().filter_map(|key| difference(before.get(key), after.get(key))).collect();
+        if lines.is_empty() {
+            lines.push("the order, the notes or the commit are other ones".to_owned());
+        }
+        lines
+    }
+
+    /// The same plan without the resourceVersions, which change with every status.
+    fn timeless(&self) -> Self {
+        let mut plan = self.clone();
+        let waves = plan.waves.iter_mut().flat_map(|wave| &mut wave.steps);
+        for step in waves.chain(&mut plan.prune) {
+            step.resource_version = None;
+        }
+        plan
+    }
+}
+
+fn difference(before: Option<&Step>, after: Option<&Step>) -> Option<String> {
+    let line = |step: &Step, text: &str| Some(format!("{}: {text}", step.object));
+    match (before, after) {
+        (Some(step), None) => line(step, &format!("nothing is left to {}", step.action.verb())),
+        (None, Some(step)) => {
+            line(step, &format!("there is more to do: {}, {}", step.action.verb(), step.reason))
+        }
+        (Some(before), Some(after)) if before.uid != after.uid => line(after, "it is another object now"),
+        (Some(before), Some(after)) if before != after => {
+            line(after, &format!("{} for another reason or with other fields", after.action.verb()))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Stage;
+
+    fn plan(steps: Vec<Step>) -> Plan {
+        let order = Order { level: 0, stage: Stage::Config };
+        Plan {
+            version: 1,
+            environment: "e".into(),
+            revision: "r".into(),
+            manifests: "m".into(),
+            waves: vec![Wave { order, steps, wait_for: Vec::new() }],
+            prune: Vec::new(),
+            notes: Vec::new(),
+            at_stake: Vec::new(),
+        }
+    }
+
+    fn update(name: &str, uid: &str, resource_version: &str) -> Step {
+        Step {
+            action: Action::Update,
+            object: ObjectRef {
+                group: String::new(),
+                version: "v1".into(),
+                kind: "ConfigMap".into(),
+                namespace: Some("n".into()),
+                name: name.into(),
+            },
+            component: "c".into(),
+            order: Order { level: 0, stage: Stage::Config },
+            reason: "r".into(),
+            changes: Vec::new(),
+            takes_back: Vec::new(),
+            going: false,
+            uid: Some(uid.into()),
+            resource_version: Some(resource_version.into()),
+        }
+    }
+
+    #[test]
+    fn a_status_that_changes_changes_no_plan() {
+        let (one, other) = (plan(vec![update("a", "u", "1")]), plan(vec![update("a", "u", "2")]));
+        assert_eq!(one.digest(), other.digest());
+        assert!(one.differences(&other).is_empty());
+    }
+
+    #[test]
+    fn what_moved_is_named() {
+        let one = plan(vec![update("a", "u", "1")]);
+        for (other, said) in [
+            (plan(vec![update("a", "w", "1")]), "another object"),
+            (plan(Vec::new()), "nothing is left to update"),
+            (plan(vec![update("a", "u", "1"), update("b", "u", "1")]), "ConfigMap/b"),
+            (Plan { revision: "other".into(), ..one.clone() }, "commit"),
+        ] {
+            let lines = one.differences(&other);
+            assert!(lines.iter().any(|line| line.contains(said)), "{said}: {lines:?}");
+            assert_ne!(one.digest(), other.digest(), "{said}");
+        }
     }
 }

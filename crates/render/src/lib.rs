@@ -29,7 +29,7 @@ use std::sync::Arc;
 use spec::{Diagnostic, Files};
 
 pub use rendered::*;
-pub use request::Request;
+pub use request::{Governor, Request};
 
 /// Renders one environment. Warnings come with the result; errors come all that can be found at once.
 ///
@@ -39,7 +39,21 @@ pub fn render(
     request: &Request,
     files: &Arc<dyn Files>,
 ) -> Result<(Rendered, Vec<Diagnostic>), Vec<Diagnostic>> {
-    spec::stack::roomy(|| pipeline::render(request, files))
+    spec::stack::roomy(|| pipeline::render(request, files, None))
+}
+
+/// Renders one environment with the `lifecycle` and the `policy` that the same spec has at another commit:
+/// those of the base branch, where a pull request must not choose its own. Where that commit does not have
+/// the spec, there are none.
+///
+/// # Errors
+/// As [`render`]; also when the spec is wrong at the governor's commit.
+pub fn render_governed(
+    request: &Request,
+    files: &Arc<dyn Files>,
+    governor: &Governor,
+) -> Result<(Rendered, Vec<Diagnostic>), Vec<Diagnostic>> {
+    spec::stack::roomy(|| pipeline::render(request, files, Some(governor)))
 }
 
 /// Names of all environment specs below `root`, sorted.

@@ -52,6 +52,7 @@ pub(crate) fn lock<'a>(
         version: 1,
         tool: request.tool_version.clone(),
         revision: request.revision.clone(),
+        governed_by: None,
         templates: trees,
         values: hex::encode(Sha256::digest(values.to_string())),
         images: images.iter().cloned().collect(),

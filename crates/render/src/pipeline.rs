@@ -18,7 +18,7 @@ use crate::names::Scope;
 use crate::object::{Owner, title};
 use crate::order;
 use crate::rendered::{Component, Env, GeneratedSecret, Input, NamespacePolicy, Rendered, RenderedObject};
-use crate::request::Request;
+use crate::request::{Governor, Request};
 use crate::strings::render_tree;
 use crate::values;
 use crate::wiring::{self, Wiring};
@@ -51,24 +51,34 @@ struct Yield {
 pub(crate) fn render(
     request: &Request,
     files: &Arc<dyn Files>,
+    governor: Option<&Governor>,
 ) -> Result<(Rendered, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let prepared = prepare(request, files)?;
+    let prepared = prepare(request, files, governor)?;
     let mut all = Yield::default();
     for name in order_of(&prepared.wiring) {
         component(&prepared, request, files, &name, &mut all);
     }
     stop_on_errors(&all.found)?;
-    finish(prepared, request, files, all)
+    let (mut rendered, found) = finish(prepared, request, files, all)?;
+    rendered.lock.governed_by = governor.map(|governor| governor.revision.clone());
+    Ok((rendered, found))
 }
 
 fn stop_on_errors(found: &[Diagnostic]) -> Result<(), Vec<Diagnostic>> {
     if found.iter().any(|finding| finding.severity == Severity::Error) { Err(found.to_vec()) } else { Ok(()) }
 }
 
-fn prepare(request: &Request, files: &Arc<dyn Files>) -> Result<Prepared, Vec<Diagnostic>> {
+fn prepare(
+    request: &Request,
+    files: &Arc<dyn Files>,
+    governor: Option<&Governor>,
+) -> Result<Prepared, Vec<Diagnostic>> {
     let root = &request.root;
     let known = specs(root, &**files).map_err(|finding| vec![*finding])?;
-    let spec = environment::load(&**files, root, &request.spec, &known)?;
+    let mut spec = environment::load(&**files, root, &request.spec, &known)?;
+    if let Some(governor) = governor {
+        govern(&mut spec, request, governor)?;
+    }
     let mut found = Vec::new();
     if spec.body.components.is_empty() {
         let finding = Diagnostic::error("SPC016", "the spec has no components").on("spec.components");
@@ -100,6 +110,18 @@ fn prepare(request: &Request, files: &Arc<dyn Files>) -> Result<Prepared, Vec<Di
         NamespacePolicy::Borrowed(name) => name,
     };
     Ok(Prepared { spec, env, namespace, inputs, templates, compiled, wiring })
+}
+
+/// Puts the governor's `lifecycle` and `policy` in place of the spec's own.
+fn govern(spec: &mut EnvironmentSpec, request: &Request, governor: &Governor) -> Result<(), Vec<Diagnostic>> {
+    let files = &*governor.files;
+    let known = specs(&request.root, files).map_err(|finding| vec![*finding])?;
+    let body = match known.contains(&request.spec) {
+        true => Some(environment::load(files, &request.root, &request.spec, &known)?.body),
+        false => None,
+    };
+    (spec.body.lifecycle, spec.body.policy) = body.map_or((None, None), |body| (body.lifecycle, body.policy));
+    Ok(())
 }
 
 fn load_templates(

@@ -234,6 +234,9 @@ pub struct Lock {
     pub tool: String,
     /// Commit id.
     pub revision: String,
+    /// Commit id of the base branch that decided over lifecycle and policy, for a pull request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub governed_by: Option<String>,
     /// Template name to git tree id.
     pub templates: BTreeMap<String, String>,
     /// SHA-256 of the canonical effective values.

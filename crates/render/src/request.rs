@@ -1,8 +1,18 @@
 //! What a rendering is asked for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
+use spec::Files;
+
+/// The commit that decides how long an environment lives and what it may do, in place of its own.
+#[derive(Clone)]
+pub struct Governor {
+    /// The full commit id.
+    pub revision: String,
+    /// Its files.
+    pub files: Arc<dyn Files>,
+}
 
 /// Everything beside the commit that a rendering depends on.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -35,6 +35,36 @@ impl Repository {
     }
 }
 
+impl Repository {
+    /// The network URL that the repository was opened by, or of its first remote that has one, without
+    /// credentials: where its branches can be asked for from elsewhere.
+    #[must_use]
+    pub fn remote_url(&self) -> Option<String> {
+        if let Some(url) = &self.url {
+            return Some(url.clone());
+        }
+        let git = self.git();
+        remotes(&git).iter().find_map(|remote| {
+            let remote = git.find_remote(remote).ok()?;
+            let url = remote.url().ok()?;
+            network_identity(url)?;
+            Some(without_credentials(url))
+        })
+    }
+}
+
+/// An `https://user:token@host/…` loses its user; an SSH user is part of the address.
+fn without_credentials(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) if scheme.to_ascii_lowercase().starts_with("http") => {
+            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let host = authority.rsplit('@').next().unwrap_or(authority);
+            format!("{scheme}://{host}/{path}")
+        }
+        _ => url.to_owned(),
+    }
+}
+
 /// The root commit that is reached from HEAD (or any ref, when HEAD leads nowhere). A history with several
 /// roots is named by the smallest id, which does not depend on dates or order.
 fn root_commit(git: &git2::Repository) -> std::result::Result<Option<git2::Oid>, git2::Error> {

@@ -5,7 +5,10 @@
 
 mod error;
 mod identity;
+mod listing;
 mod open;
+mod pull;
+mod remote;
 mod resolve;
 mod tree;
 
@@ -13,7 +16,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 pub use error::Error;
-pub use resolve::Resolved;
+pub use listing::{Listing, list};
+pub use pull::PULL_BASE;
+pub use remote::Credentials;
+pub use resolve::{RefKind, Resolved};
 pub use tree::Tree;
 
 /// The result of everything here.

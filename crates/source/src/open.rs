@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use git2::{AutotagOption, Cred, CredentialType, ErrorClass, ErrorCode, FetchOptions, RemoteCallbacks};
+use git2::{AutotagOption, FetchOptions};
 use sha2::{Digest, Sha256};
 
+use crate::remote::{callbacks, translate};
 use crate::{Error, Repository, Result};
 
 impl Repository {
@@ -53,7 +54,17 @@ impl Repository {
     }
 
     fn fetched(url: &str, cache_dir: &Path) -> Result<Self> {
-        let folder = cache_dir.join("git").join(hex::encode(&Sha256::digest(url.as_bytes())[..16]));
+        Self::cached(url, url, cache_dir, |git| fetch(git, url))
+    }
+
+    /// The cached copy under `key`, after `fetch` has brought it up to date; one process at a time.
+    pub(crate) fn cached(
+        url: &str,
+        key: &str,
+        cache_dir: &Path,
+        fetch: impl Fn(&git2::Repository) -> std::result::Result<(), git2::Error>,
+    ) -> Result<Self> {
+        let folder = cache_dir.join("git").join(hex::encode(&Sha256::digest(key.as_bytes())[..16]));
         let parent = folder.parent().unwrap_or(cache_dir);
         let unusable = |source| Error::Cache { folder: parent.display().to_string(), source };
         fs::create_dir_all(parent).map_err(unusable)?;
@@ -65,7 +76,7 @@ impl Repository {
             repository: url.to_owned(),
             source,
         })?;
-        fetch(&git, url).map_err(|error| translate(url, error))?;
+        fetch(&git).map_err(|error| translate(url, error))?;
         Ok(Self { git: Arc::new(Mutex::new(git)), label: url.to_owned(), url: Some(url.to_owned()), folder })
     }
 }
@@ -87,7 +98,10 @@ fn fetch(git: &git2::Repository, url: &str) -> std::result::Result<(), git2::Err
     let attempt = |depth: Option<i32>| {
         let mut remote = git.remote_anonymous(url)?;
         let mut options = FetchOptions::new();
-        options.remote_callbacks(callbacks()).download_tags(AutotagOption::None).prune(git2::FetchPrune::On);
+        options
+            .remote_callbacks(callbacks(url, None))
+            .download_tags(AutotagOption::None)
+            .prune(git2::FetchPrune::On);
         if let Some(depth) = depth {
             options.depth(depth);
         }
@@ -111,50 +125,8 @@ fn fetch(git: &git2::Repository, url: &str) -> std::result::Result<(), git2::Err
     Ok(())
 }
 
-fn callbacks<'a>() -> RemoteCallbacks<'a> {
-    let mut callbacks = RemoteCallbacks::new();
-    let mut tries = 0;
-    callbacks.credentials(move |url, user, allowed| {
-        tries += 1;
-        // libgit2 asks again for as long as it is refused.
-        if tries > 3 {
-            return Err(git2::Error::from_str("credentials refused"));
-        }
-        if allowed.contains(CredentialType::SSH_KEY) {
-            return Cred::ssh_key_from_agent(user.unwrap_or("git"));
-        }
-        if allowed.contains(CredentialType::USER_PASS_PLAINTEXT) {
-            let config = git2::Config::open_default()?;
-            return Cred::credential_helper(&config, url, user);
-        }
-        Cred::default()
-    });
-    callbacks
-}
-
-fn translate(url: &str, source: git2::Error) -> Error {
-    let url = url.to_owned();
-    match (source.code(), source.class()) {
-        (ErrorCode::Certificate, _) => Error::Certificate { url, source },
-        (ErrorCode::Auth | ErrorCode::NotFound, _) => Error::Access { url, source },
-        _ if ["access denied", "not exported", "does not exist", "not found"]
-            .iter()
-            .any(|words| source.message().to_ascii_lowercase().contains(words)) =>
-        {
-            Error::Access { url, source }
-        }
-        (_, ErrorClass::Http) if source.message().contains("40") => Error::Access { url, source },
-        (_, ErrorClass::Ssl) => Error::Certificate { url, source },
-        (_, ErrorClass::Net | ErrorClass::Os | ErrorClass::Http | ErrorClass::Ssh) => {
-            Error::Unreachable { url, source }
-        }
-        _ if source.message().contains("credentials refused") => Error::Access { url, source },
-        _ => Error::Git { doing: "fetching", repository: url, source },
-    }
-}
-
 /// Whether a location is a URL of an allowed form; a path is not one.
-fn is_url(location: &str) -> Result<bool> {
+pub(crate) fn is_url(location: &str) -> Result<bool> {
     if location.starts_with('-') {
         return Err(Error::UrlForm("it begins with a hyphen"));
     }

@@ -12,16 +12,29 @@ pub struct Resolved {
     pub revision: String,
     /// `--name`, else the full branch or tag name without `refs/heads/`, `refs/tags/` or the remote.
     pub ref_name: String,
+    /// What `ref_name` is the name of.
+    pub ref_kind: RefKind,
     /// The work tree differs from its HEAD; what differs is ignored.
     pub dirty: bool,
     /// Message of the commit, first line.
     pub summary: String,
 }
 
+/// What an environment takes its name from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefKind {
+    /// A branch: it can be gone one day.
+    Branch,
+    /// A tag.
+    Tag,
+    /// What `--name` said.
+    Name,
+}
+
 /// A commit and the ref it was found by; `None` for a bare id.
 struct Found {
     commit: Oid,
-    ref_name: Option<String>,
+    reference: Option<(String, RefKind)>,
 }
 
 impl Repository {
@@ -41,9 +54,9 @@ impl Repository {
             None => self.current(&git)?,
             Some(rev) => self.find(&git, rev)?,
         };
-        let ref_name = match (name, found.ref_name) {
-            (Some(name), _) => name.to_owned(),
-            (None, Some(ref_name)) => ref_name,
+        let (ref_name, ref_kind) = match (name, found.reference) {
+            (Some(name), _) => (name.to_owned(), RefKind::Name),
+            (None, Some(reference)) => reference,
             (None, None) => {
                 let what = match rev {
                     Some(rev) => format!("`{rev}` is a commit, not a branch or tag"),
@@ -54,7 +67,8 @@ impl Repository {
         };
         let commit = git.find_commit(found.commit).map_err(self.failed("reading a commit"))?;
         let summary = String::from_utf8_lossy(commit.summary_bytes().unwrap_or_default()).into_owned();
-        Ok(Resolved { revision: found.commit.to_string(), ref_name, dirty: is_dirty(&git), summary })
+        let revision = found.commit.to_string();
+        Ok(Resolved { revision, ref_name, ref_kind, dirty: is_dirty(&git), summary })
     }
 
     fn current(&self, git: &Git) -> Result<Found> {
@@ -67,8 +81,12 @@ impl Repository {
         };
         let commit = head.peel_to_commit().map_err(self.failed("reading HEAD"))?.id();
         let detached = git.head_detached().map_err(self.failed("reading HEAD"))?;
-        let ref_name = if detached { None } else { head.shorthand().ok().map(str::to_owned) };
-        Ok(Found { commit, ref_name })
+        let reference = if detached {
+            None
+        } else {
+            head.shorthand().ok().map(|name| (name.to_owned(), RefKind::Branch))
+        };
+        Ok(Found { commit, reference })
     }
 
     fn find(&self, git: &Git, rev: &str) -> Result<Found> {
@@ -82,7 +100,8 @@ impl Repository {
         for (reference, ref_name) in candidates(git, rev) {
             let Ok(reference) = git.find_reference(&reference) else { continue };
             let commit = reference.peel_to_commit().map_err(|_| self.unknown(git, rev))?.id();
-            return Ok(Found { commit, ref_name: Some(ref_name) });
+            let kind = if reference.is_tag() { RefKind::Tag } else { RefKind::Branch };
+            return Ok(Found { commit, reference: Some((ref_name, kind)) });
         }
         self.find_id(git, rev)
     }
@@ -93,7 +112,7 @@ impl Repository {
             return Err(self.unknown(git, rev));
         }
         match git.find_commit_by_prefix(rev) {
-            Ok(commit) => Ok(Found { commit: commit.id(), ref_name: None }),
+            Ok(commit) => Ok(Found { commit: commit.id(), reference: None }),
             Err(error) if error.code() == ErrorCode::Ambiguous => {
                 Err(Error::Ambiguous { revision: rev.to_owned() })
             }

@@ -5,7 +5,9 @@
 //!   failure the objects, events and logs.
 //! - [`Mimeo`]: runs the program, with the time of every line of its output.
 //! - [`GitRepo`]: a repository built from a fixture, commit by commit.
+//! - [`Gitea`]: a forge: the lab's, or one of a test's own.
 //! - [`Relay`]: stands between `mimeo` and the API server, counts writes, and kills at the n-th.
+//! - [`ForgeRelay`]: stands between `mimeo` and a forge, and answers as forges do on bad days.
 //! - [`AuditLog`]: what the API server saw, whoever asked.
 //! - [`state`]: what is there, in a form that two runs can be compared in.
 //!
@@ -18,7 +20,9 @@ mod case;
 mod cluster;
 mod dump;
 mod fault;
+mod forge_relay;
 mod git;
+mod gitea;
 mod http;
 mod kubeconfig;
 mod mimeo;
@@ -34,7 +38,9 @@ pub use audit::{AuditLog, AuditMark, Call, tally};
 pub use case::{Case, Environment};
 pub use cluster::{Cluster, checkout};
 pub use fault::Fault;
+pub use forge_relay::{ForgeRelay, Harm, Traffic, Trouble};
 pub use git::GitRepo;
+pub use gitea::{Comment, Gitea, GiteaRepo};
 pub use kubeconfig::Kubeconfig;
 pub use mimeo::{Mimeo, Outcome, Running};
 pub use plane::{in_plane, inside_plane};

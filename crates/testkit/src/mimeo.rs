@@ -216,6 +216,19 @@ impl Running {
         }
     }
 
+    /// Sends it a signal by name, such as `INT`.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let pid = self.child().id().to_string();
+        let status = Command::new("kill").args([&format!("-{name}"), &pid]).status()?;
+        if !status.success() {
+            bail!("{} has ended, it cannot be sent {name}", self.command);
+        }
+        Ok(())
+    }
+
     /// `kill -9`, unless it has ended; returns what it came to.
     ///
     /// # Errors

@@ -103,6 +103,7 @@ struct State {
     victim: Option<Arc<Mutex<Child>>>,
     faults: Vec<Fault>,
     sockets: Vec<TcpStream>,
+    date: Option<String>,
     over: bool,
 }
 
@@ -163,6 +164,11 @@ impl Relay {
     /// Adds a fault.
     pub fn inject(&self, fault: Fault) {
         self.inner.lock().faults.push(fault);
+    }
+
+    /// From now on every answer was sent at this time (RFC 9110, `Date`), whatever the server says.
+    pub fn date(&self, date: &str) {
+        self.inner.lock().date = Some(date.to_owned());
     }
 
     /// Takes all faults away.
@@ -340,8 +346,15 @@ fn exchange(
     }
     head.set("Host", &inner.upstream.authority);
     head.write(&body, server.get_mut())?;
-    let answer = Head::read(server)?.context("the server closed the connection")?;
-    inner.lock().log[place].status = Some(answer.status());
+    let mut answer = Head::read(server)?.context("the server closed the connection")?;
+    let date = {
+        let mut state = inner.lock();
+        state.log[place].status = Some(answer.status());
+        state.date.clone()
+    };
+    if let Some(date) = date {
+        answer.set("Date", &date);
+    }
     let framing = answer.answer_framing();
     if streams && framing == http::Framing::Chunked {
         stream(&answer, client, server)?;

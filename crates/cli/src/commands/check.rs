@@ -50,9 +50,9 @@ pub async fn run(args: CheckArgs, ui: &Ui) -> Result<u8, Error> {
     let mut found: Vec<Diagnostic> = Vec::new();
     let mut checked = Vec::new();
     for name in names {
-        let request = inputs::request(&commit, &args.inputs, &name)?;
+        let request = inputs::request(commit.identity(), &args.inputs, &name)?;
         let files = Arc::clone(&commit.files);
-        let outcome = inputs::rendering(request, files).await?;
+        let outcome = inputs::rendering(request, files, None).await?;
         match outcome {
             Ok((rendered, warnings)) => {
                 // What `up` would refuse before its first request, `check` says too.

@@ -30,7 +30,7 @@ pub struct DiffArgs {
 }
 
 pub async fn run(args: DiffArgs, global: &Global, ui: &Ui) -> Result<u8, Error> {
-    let rendered = inputs::rendered(ui, &args.inputs, &args.spec).await?;
+    let (rendered, _) = inputs::rendered(ui, &args.inputs, &args.spec).await?;
     let session = session(global, ui).await?;
     let preview = engine::preview::preview(&session, &rendered).await?;
     ui.clear();

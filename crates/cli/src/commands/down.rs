@@ -8,7 +8,7 @@ use spec::{Category, Diagnostic};
 
 use crate::{
     args::{Global, Output, Source},
-    commands::{self, session, up::duration},
+    commands::{Stop, session, up::duration},
     select,
     ui::Ui,
 };
@@ -32,13 +32,16 @@ pub struct DownArgs {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
-    /// How long one object may take to go
+    /// Do not run the hooks that run before the deletion
+    #[arg(long)]
+    skip_hooks: bool,
+    /// How long one object, or a hook, may take
     #[arg(long, default_value = "5m", value_name = "DURATION", value_parser = duration)]
     timeout: Duration,
 }
 
-pub async fn run(args: DownArgs, global: &Global, ui: &Ui) -> Result<u8, Error> {
-    let session = session(global, ui).await?;
+pub async fn run(args: DownArgs, global: &Global, ui: &Ui, stop: Stop) -> Result<u8, Error> {
+    let session = session(global, ui).await?.stopped_by(stop);
     let record = match select::environment(&session, &args.environment, &args.source).await {
         Ok(record) => record,
         Err(error) => {
@@ -57,7 +60,7 @@ pub async fn run(args: DownArgs, global: &Global, ui: &Ui) -> Result<u8, Error> 
     if !args.yes {
         confirm(&name, &record.spec.r#ref)?;
     }
-    let options = down::Options { timeout: args.timeout, now: commands::now() };
+    let options = down::Options { timeout: args.timeout, reason: None, skip_hooks: args.skip_hooks };
     let receipt = down::down(&session, &name, &options).await?;
     ui.clear();
     match ui.structured(&receipt) {

@@ -1,10 +1,14 @@
 //! `mimeo install`: once per cluster, by an admin.
 
 use clap::Args;
-use cluster::install::Subject;
+use cluster::install::{Choices, Subject};
 use engine::{Error, install};
 
-use crate::{args::Global, commands::session, ui::Ui};
+use crate::{
+    args::Global,
+    commands::{session, up::duration},
+    ui::Ui,
+};
 
 /// Install kinds, roles and admission policies (cluster admins)
 ///
@@ -15,6 +19,7 @@ use crate::{args::Global, commands::session, ui::Ui};
 Examples:
   mimeo install --image registry.example.com/mimeo:0.1.0
   mimeo install --grant group:data-engineers --grant serviceaccount:ci/previews
+  mimeo install --gc                       stale environments go by themselves, looked at every 15 minutes
   mimeo install --dry-run                  print what would be applied, as YAML")]
 pub struct InstallArgs {
     /// Image of mimeo that the cluster can pull: data and gate Jobs run it
@@ -23,14 +28,36 @@ pub struct InstallArgs {
     /// Who may use mimeo: user:NAME, group:NAME or serviceaccount:NAMESPACE/NAME; may be repeated
     #[arg(long, value_name = "SUBJECT")]
     grant: Vec<Subject>,
+    /// Set up the garbage collector: a CronJob that runs `mimeo gc`
+    ///
+    /// It asks the forge of the Secret mimeo-forge in mimeo-system (keys url and token), if there is one.
+    #[arg(long)]
+    gc: bool,
+    /// When the garbage collector runs, as in cron
+    #[arg(long, value_name = "CRON", default_value = "*/15 * * * *", requires = "gc")]
+    gc_schedule: String,
+    /// How far apart two listings must be that both lack a branch, before it counts as gone (default: 5m)
+    #[arg(long, value_name = "DURATION", value_parser = gap)]
+    absence_gap: Option<String>,
     /// Print the manifests and change nothing
     #[arg(long)]
     dry_run: bool,
 }
 
+/// A duration, kept as it was written.
+fn gap(text: &str) -> Result<String, String> {
+    duration(text).map(|_| text.to_owned())
+}
+
 pub async fn run(args: InstallArgs, global: &Global, ui: &Ui) -> Result<u8, Error> {
+    let choices = Choices {
+        image: args.image,
+        grants: args.grant,
+        absence_gap: args.absence_gap,
+        gc: args.gc.then_some(args.gc_schedule),
+    };
     if args.dry_run {
-        let manifests = cluster::install::manifests(args.image.as_deref(), &args.grant);
+        let manifests = cluster::install::manifests(&choices);
         if let Some(text) = ui.structured(&manifests) {
             ui.data(&text);
             return Ok(0);
@@ -43,10 +70,10 @@ pub async fn run(args: InstallArgs, global: &Global, ui: &Ui) -> Result<u8, Erro
     }
     let session = session(global, ui).await?;
     ui.say(&format!("installing into {}", session.cluster.server()));
-    let done = install::install(&session, args.image.as_deref(), &args.grant).await?;
+    let done = install::install(&session, &choices).await?;
     ui.clear();
     ui.data(&format!("installed: {done} objects"));
-    if args.grant.is_empty() {
+    if choices.grants.is_empty() {
         ui.say("next: give people the right to use it, with `mimeo install --grant user:NAME`");
     }
     Ok(0)

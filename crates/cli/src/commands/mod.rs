@@ -1,20 +1,28 @@
 //! One file per command: its arguments, whose doc comments are the help page, and one function.
 
+pub mod approve;
 pub mod check;
 pub mod completion;
 pub mod data;
 pub mod diff;
 pub mod down;
+pub mod extend;
+pub mod gc;
 pub mod install;
 pub mod list;
 pub mod logs;
+pub mod plan;
+pub mod preview;
+pub mod receipts;
 pub mod render;
 pub mod status;
 pub mod uninstall;
 pub mod up;
+pub mod why;
 
 use cluster::Cluster;
 use engine::{Error, Session};
+use spec::Diagnostic;
 
 use crate::{
     args::{Cli, Command, Global},
@@ -22,14 +30,29 @@ use crate::{
 };
 
 /// Runs the command; the number is its exit code when nothing went wrong.
-pub async fn run(cli: Cli, ui: &Ui) -> Result<u8, Error> {
+pub async fn run(cli: Cli, ui: &Ui, stop: Stop) -> Result<u8, Error> {
     let global = cli.global;
+    if let Some(file) = &global.output.file
+        && !matches!(cli.command, Command::Plan(_))
+    {
+        return Err(Diagnostic::error("ARG007", "only `mimeo plan` writes to a file")
+            .on(format!("-o {}", file.display()))
+            .help("Use -o text, wide, json, yaml or name, and redirect standard output")
+            .into());
+    }
     let result = match cli.command {
         Command::Check(args) => check::run(args, ui).await,
         Command::Render(args) => render::run(args, ui).await,
         Command::Diff(args) => diff::run(args, &global, ui).await,
-        Command::Up(args) => up::run(args, &global, ui).await,
-        Command::Down(args) => down::run(args, &global, ui).await,
+        Command::Plan(args) => plan::run(args, &global, ui).await,
+        Command::Receipts(args) => receipts::run(args, &global, ui).await,
+        Command::Up(args) => up::run(args, &global, ui, stop).await,
+        Command::Down(args) => down::run(args, &global, ui, stop).await,
+        Command::Preview(args) => preview::run(args, &global, ui, stop).await,
+        Command::Gc(args) => gc::run(args, &global, ui, stop).await,
+        Command::Why(args) => why::run(args, &global, ui).await,
+        Command::Extend(args) => extend::run(args, &global, ui).await,
+        Command::Approve(args) => approve::run(args, &global, ui).await,
         Command::List(args) => list::run(args, &global, ui).await,
         Command::Status(args) => status::run(args, &global, ui).await,
         Command::Logs(args) => logs::run(args, &global, ui).await,
@@ -43,11 +66,8 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<u8, Error> {
     result
 }
 
-/// The time of the call, in whole seconds: nobody reads more.
-fn now() -> jiff::Timestamp {
-    let now = jiff::Timestamp::now();
-    jiff::Timestamp::from_second(now.as_second()).unwrap_or(now)
-}
+/// Becomes true when somebody wants the command to stop.
+pub type Stop = tokio::sync::watch::Receiver<bool>;
 
 /// Connects; nothing is sent yet.
 async fn session(global: &Global, ui: &Ui) -> Result<Session, Error> {

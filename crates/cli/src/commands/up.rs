@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use clap::Args;
-use engine::{Error, up};
+use engine::{Error, plan_file::PlanFile, up};
 use jiff::SignedDuration;
 use serde_json::json;
+use spec::Diagnostic;
 
 use crate::{
     args::{Global, Inputs, Output},
-    commands::{self, session},
+    commands::{Stop, session},
     inputs,
     ui::Ui,
     views,
@@ -26,13 +27,17 @@ Examples:
   mimeo up qa                                the current branch
   mimeo up qa --rev feature/x --set days=30  another branch, another parameter
   mimeo up qa --dry-run                      only show the plan, as mimeo diff
+  mimeo up --plan plan.json                  exactly the plan that was looked at
   mimeo up qa --fail-fast --timeout 5m       in CI: do not wait for trouble to mend itself")]
 pub struct UpArgs {
     /// Environment spec
-    #[arg(value_name = "SPEC")]
-    spec: String,
+    #[arg(value_name = "SPEC", required_unless_present = "plan")]
+    spec: Option<String>,
     #[command(flatten)]
     inputs: Inputs,
+    /// Run a plan that `mimeo plan -o FILE` made, exactly as it is; refused when the world has moved
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["spec", "rev", "name", "repository", "path", "set", "values", "image_map"])]
+    plan: Option<std::path::PathBuf>,
     /// Show the plan and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -58,9 +63,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-pub async fn run(args: UpArgs, global: &Global, ui: &Ui) -> Result<u8, Error> {
-    let rendered = inputs::rendered(ui, &args.inputs, &args.spec).await?;
-    let session = session(global, ui).await?;
+pub async fn run(args: UpArgs, global: &Global, ui: &Ui, stop: Stop) -> Result<u8, Error> {
+    let given = jiff::Timestamp::now();
+    let shown = args.plan.as_deref().map(read).transpose()?;
+    let (rendered, origin) = match (&shown, &args.spec) {
+        (Some(shown), _) => inputs::planned(ui, args.inputs.source.repo.clone(), &shown.request).await?,
+        (None, spec) => inputs::rendered(ui, &args.inputs, spec.as_deref().unwrap_or_default()).await?,
+    };
+    let session = session(global, ui).await?.stopped_by(stop);
     if args.dry_run {
         let preview = engine::preview::preview(&session, &rendered).await?;
         ui.clear();
@@ -74,15 +84,29 @@ pub async fn run(args: UpArgs, global: &Global, ui: &Ui) -> Result<u8, Error> {
         timeout: args.timeout,
         fail_fast: args.fail_fast,
         approve: args.approve,
-        now: commands::now(),
+        origin,
+        patience: up::PATIENCE,
+        given,
+        shown,
     };
-    let report = up::up(&session, &rendered, &options).await?;
+    let report = up::up(&session, &rendered, &options, None).await?;
     ui.clear();
     show(&report, ui);
     Ok(0)
 }
 
-fn show(report: &up::Report, ui: &Ui) {
+fn read(path: &std::path::Path) -> Result<PlanFile, Error> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Diagnostic::error("ARG001", format!("cannot read the file: {error}"))
+            .on(name.clone())
+            .help("Check the path")
+    })?;
+    PlanFile::parse(&name, &text)
+}
+
+/// What came of it, as it was asked for.
+pub fn show(report: &up::Report, ui: &Ui) {
     if ui.output == Output::Name {
         return ui.data(&report.name);
     }

@@ -3,6 +3,7 @@
 pub mod diagnostic;
 pub mod environments;
 pub mod plan;
+pub mod stale;
 
 /// Foreign text without control and direction characters, so that a log line or the name of a branch
 /// cannot drive the terminal or read as something else.

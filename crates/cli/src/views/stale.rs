@@ -1,0 +1,145 @@
+//! What `gc` decided, and why.
+
+use cluster::ReceiptSpec;
+use engine::gc::{Removal, Report};
+use plan::stale::{Decision, Verdict};
+use serde_json::{Value, json};
+
+use crate::{
+    args::Output,
+    ui::{BAD, GOOD, WARN},
+    views::{plain, table},
+};
+
+/// For programs: `{items: [{environment, decision, rule, inputs, next, …}]}`.
+pub fn json(report: &Report) -> Value {
+    let items: Vec<Value> = report
+        .decisions
+        .iter()
+        .map(|decision| {
+            let mut value = item(decision);
+            let removal = report.removed.iter().find(|(name, _)| *name == decision.environment);
+            value["outcome"] = match removal.map(|(_, removal)| removal) {
+                None => Value::Null,
+                Some(Removal::Gone) => json!("gone"),
+                Some(Removal::Stays(why)) => json!(format!("stays: {why}")),
+                Some(Removal::Failed(_)) => json!("failed"),
+            };
+            value
+        })
+        .collect();
+    json!({"items": items, "held": report.held})
+}
+
+/// One decision, for programs.
+pub fn item(decision: &Decision) -> Value {
+    json!({
+        "environment": decision.environment, "id": decision.id, "decision": decision.decision,
+        "rule": decision.rule, "cause": decision.cause, "inputs": decision.inputs, "next": decision.next,
+    })
+}
+
+/// For people: a line for each environment.
+pub fn text(report: &Report, output: Output) -> String {
+    if output == Output::Name {
+        let going = report.decisions.iter().filter(|decision| decision.decision == Verdict::Delete);
+        return going.map(|decision| format!("{}\n", decision.environment)).collect();
+    }
+    let rows = report
+        .decisions
+        .iter()
+        .map(|decision| {
+            vec![
+                decision.environment.clone(),
+                word(decision).to_owned(),
+                decision.rule.name().to_owned(),
+                plain(&decision.cause),
+            ]
+        })
+        .collect();
+    table(&["ENVIRONMENT", "DECISION", "RULE", "WHY"], rows)
+}
+
+/// One decision, for people.
+pub fn one(decision: &Decision) -> String {
+    let mut lines = vec![
+        format!("Environment: {}", decision.environment),
+        format!("Decision:    {}", verdict(decision)),
+        format!("Rule:        {}", decision.rule.name()),
+        format!("Why:         {}", plain(&decision.cause)),
+    ];
+    if let Some(next) = &decision.next {
+        lines.push(format!("Next:        {}: {}", next.rule.name(), plain(&next.when)));
+    }
+    if let Some(inputs) = decision.inputs.as_object().filter(|inputs| !inputs.is_empty()) {
+        lines.push("Inputs:".to_owned());
+        lines.extend(inputs.iter().map(|(name, value)| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            format!("  {name}: {}", plain(&text))
+        }));
+    }
+    lines.join("\n")
+}
+
+/// Why an environment is gone.
+pub fn receipt(receipt: &ReceiptSpec) -> String {
+    let reason = receipt.reason.as_deref().unwrap_or("somebody asked for it");
+    [
+        format!("Environment: {}", receipt.environment),
+        format!("Decision:    gone since {}", receipt.finished),
+        format!("Why:         {}", plain(reason)),
+        format!("Proven:      {} objects, {} live reads", receipt.objects, receipt.looks.len()),
+    ]
+    .join("\n")
+}
+
+/// Receipts, a line each.
+pub fn receipts(receipts: &[ReceiptSpec]) -> String {
+    let row = |receipt: &ReceiptSpec| {
+        vec![
+            receipt.environment.clone(),
+            plain(&receipt.r#ref),
+            receipt.finished.clone(),
+            if receipt.proven { "yes" } else { "no" }.to_owned(),
+            plain(receipt.reason.as_deref().unwrap_or("asked for")),
+        ]
+    };
+    table(&["ENVIRONMENT", "REF", "GONE SINCE", "PROVEN", "WHY"], receipts.iter().map(row).collect())
+}
+
+/// One receipt with every look.
+pub fn whole_receipt(spec: &ReceiptSpec) -> String {
+    let rows = spec
+        .looks
+        .iter()
+        .map(|look| {
+            let found = if look.found.is_empty() { "nothing".to_owned() } else { look.found.join("; ") };
+            let version = look.resource_version.clone().unwrap_or_default();
+            vec![look.what.clone(), look.place.clone(), plain(&found), version]
+        })
+        .collect();
+    let looks = table(&["LOOKED FOR", "IN", "FOUND", "RESOURCE VERSION"], rows);
+    format!(
+        "{}\nRepository:  {}\nRevision:    {}\n\n{looks}",
+        receipt(spec),
+        plain(&spec.repository),
+        spec.revision
+    )
+}
+
+fn verdict(decision: &Decision) -> String {
+    let style = match decision.decision {
+        Verdict::Keep => GOOD,
+        Verdict::Delete => BAD,
+        Verdict::Held => WARN,
+    };
+    format!("{style}{}{style:#}", word(decision))
+}
+
+fn word(decision: &Decision) -> &'static str {
+    match decision.decision {
+        Verdict::Keep => "keep",
+        Verdict::Delete => "delete",
+        Verdict::Held => "held",
+    }
+}

@@ -1,0 +1,144 @@
+//! Looks at what environments were made from: branches by listing their remote once for all of them, pull
+//! requests each by its own GET. What cannot be seen is told as such.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use cluster::{EnvironmentRecord, RefKind, State};
+use futures::{StreamExt as _, stream};
+use plan::stale::{ForgeAnswer, Look, PullState};
+use source::Listing;
+
+use super::{SIDE_BY_SIDE, reference};
+use crate::{Error, Forges, Result};
+
+/// Longest wait for one remote. libgit2 itself would wait for as long as the connection stands.
+const REMOTE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// One look for each record, in their order.
+pub(super) async fn at(forges: &Forges, records: &[EnvironmentRecord]) -> Vec<Look> {
+    let mut remotes: Vec<String> = records
+        .iter()
+        .filter(|record| is_branch(record))
+        .filter_map(|record| forges.remote_of(record))
+        .collect();
+    remotes.sort();
+    remotes.dedup();
+    let listings: BTreeMap<String, std::result::Result<Listing, String>> = stream::iter(remotes)
+        .map(|remote| async move {
+            let listing = list(forges, &remote).await;
+            (remote, listing)
+        })
+        .buffer_unordered(SIDE_BY_SIDE)
+        .collect()
+        .await;
+    let listings = &listings;
+    stream::iter(records)
+        .map(|record| async move {
+            let listing = forges.remote_of(record).and_then(|remote| listings.get(&remote));
+            one(forges, record, listing).await
+        })
+        .buffered(SIDE_BY_SIDE)
+        .collect()
+        .await
+}
+
+/// A fresh look at one environment, for whoever is about to delete it.
+pub(super) async fn again(forges: &Forges, record: &EnvironmentRecord) -> Look {
+    let listing = match forges.remote_of(record).filter(|_| is_branch(record)) {
+        Some(remote) => Some(list(forges, &remote).await),
+        None => None,
+    };
+    one(forges, record, listing.as_ref()).await
+}
+
+fn is_branch(record: &EnvironmentRecord) -> bool {
+    record.spec.ref_kind == Some(RefKind::Branch)
+}
+
+async fn one(
+    forges: &Forges,
+    record: &EnvironmentRecord,
+    listing: Option<&std::result::Result<Listing, String>>,
+) -> Look {
+    let nothing = |why: &str| Look::Nothing { why: why.to_owned() };
+    if matches!(record.spec.state, State::Deleting | State::DeleteBlocked) {
+        return nothing("its teardown has begun");
+    }
+    use plan::stale::Reference;
+    match reference(record) {
+        Reference::Tag(_) => nothing("it is of a tag, and tags stay"),
+        Reference::Named(_) => nothing("it has a name of its own, and no branch"),
+        Reference::Pull(number) => pull(forges, record, number).await.unwrap_or_else(unknown),
+        Reference::Branch(name) => match listing {
+            None => nothing("its repository has no address on the network"),
+            Some(Err(cause)) => Look::Unknown { cause: cause.clone() },
+            Some(Ok(listing)) => branch(forges, record, listing, &name).await,
+        },
+    }
+}
+
+fn unknown(error: Error) -> Look {
+    let causes: Vec<String> = error.diagnostics().into_iter().map(|found| found.cause).collect();
+    Look::Unknown { cause: causes.join("; ") }
+}
+
+async fn pull(forges: &Forges, record: &EnvironmentRecord, number: u64) -> Result<Look> {
+    let Some(forge) = forges.of(record).await? else {
+        return Ok(Look::Unknown { cause: "nobody knows its forge".to_owned() });
+    };
+    let pull = forge.pull(number).await?;
+    let state = match pull.state {
+        forge::PullState::Open => PullState::Open,
+        forge::PullState::Closed => PullState::Closed,
+        forge::PullState::Merged => PullState::Merged,
+    };
+    Ok(Look::Pull { state, at: pull.closed_at })
+}
+
+async fn branch(forges: &Forges, record: &EnvironmentRecord, listing: &Listing, name: &str) -> Look {
+    let commit = listing.branches.get(name).cloned();
+    let default = listing.default.iter().filter(|default| *default != name);
+    let others =
+        listing.branches.keys().filter(|other| *other != name && Some(*other) != listing.default.as_ref());
+    let forge = match &commit {
+        Some(_) => ForgeAnswer::NotAsked,
+        None => answer(forges, record, name).await,
+    };
+    Look::Branch {
+        remote: forges.remote_of(record).unwrap_or_default(),
+        commit,
+        refs: default.chain(others).cloned().collect(),
+        forge,
+    }
+}
+
+/// What the forge itself says about a branch that a listing lacks.
+async fn answer(forges: &Forges, record: &EnvironmentRecord, name: &str) -> ForgeAnswer {
+    let asked = async {
+        match forges.of(record).await? {
+            None => Ok(ForgeAnswer::NotAsked),
+            Some(forge) => Ok(match forge.branch(name).await? {
+                forge::BranchAnswer::Present { .. } => ForgeAnswer::Present,
+                forge::BranchAnswer::Absent => ForgeAnswer::Absent,
+            }),
+        }
+    };
+    asked.await.unwrap_or_else(|error: Error| ForgeAnswer::Unknown {
+        cause: error.diagnostics().into_iter().map(|found| found.cause).collect::<Vec<_>>().join("; "),
+    })
+}
+
+/// Lists a remote on a connection of its own.
+async fn list(forges: &Forges, remote: &str) -> std::result::Result<Listing, String> {
+    let (url, credentials) = (remote.to_owned(), forges.credentials());
+    let work = tokio::task::spawn_blocking(move || source::list(&url, credentials.as_ref()));
+    match tokio::time::timeout(REMOTE_TIMEOUT, work).await {
+        Ok(Ok(Ok(listing))) => Ok(listing),
+        Ok(Ok(Err(error))) => {
+            let found = error.diagnostic();
+            Err([found.cause].into_iter().chain(found.detail).collect::<Vec<_>>().join(": "))
+        }
+        Ok(Err(_)) => Err(format!("the answer of {remote} cannot be read")),
+        Err(_) => Err(format!("{remote} does not answer within {} s", REMOTE_TIMEOUT.as_secs())),
+    }
+}

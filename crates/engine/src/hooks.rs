@@ -1,0 +1,91 @@
+//! Hooks that run before an environment is deleted: Jobs that the record keeps, run in its namespace while
+//! everything else is still there.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use cluster::{EnvironmentRecord, HookMark, Lease, StoredInventory};
+use kube::ResourceExt as _;
+use plan::{Desired, Inputs, ObjectRef, Order, Origin, Provenance, Stage};
+
+use crate::{
+    Error, Result, Session,
+    execute::Run,
+    health::Patience,
+    observe::{dry_runs, observe},
+    write_ahead,
+};
+
+/// Runs the hooks and waits for each to complete. One that has completed already does not run again, one
+/// that failed does.
+pub(crate) async fn before_delete(
+    session: &Session,
+    record: &EnvironmentRecord,
+    lease: &Lease,
+    stored: &mut StoredInventory,
+    timeout: Duration,
+) -> Result<()> {
+    if record.spec.before_delete.is_empty() {
+        return Ok(());
+    }
+    session.phase("hooks before the deletion");
+    let record_uid = record.uid().unwrap_or_default();
+    let who = Provenance { environment: &record.spec.id, record_uid: &record_uid };
+    let desired = desired(&record.spec.before_delete, &record_uid);
+    let wanted: Vec<ObjectRef> = desired.iter().map(|hook| hook.object.clone()).collect();
+    // Only the hooks are looked at: nothing else may be made, changed or pruned.
+    let mut own = stored.inventory.clone();
+    own.entries.retain(|entry| wanted.contains(&entry.object));
+    let observed = observe(session, &record.spec.id, &wanted, &own).await?;
+    let name = record.name_any();
+    let inputs = Inputs {
+        environment: &name,
+        who,
+        revision: &record.spec.revision,
+        manifests: "",
+        desired: &desired,
+        inventory: &own,
+        observed: &observed,
+    };
+    let observed = dry_runs(session, &inputs).await?;
+    let plan = plan::plan(&Inputs { observed: &observed, ..inputs })
+        .map_err(|refusals| Error::Found(refusals.iter().map(crate::preview::refused).collect()))?;
+    if write_ahead::write_ahead(&mut stored.inventory, &plan, &desired, &observed, who) {
+        session.records.write_inventory(record, stored).await?;
+    }
+    let mut inventory = stored.inventory.clone();
+    let patience = Patience { deadline: Instant::now() + timeout, fail_fast: false };
+    let mut run = Run {
+        session,
+        lease,
+        wanted: None,
+        desired: &desired,
+        plan: &plan,
+        inventory: &mut inventory,
+        namespace: &record.spec.namespace,
+        images: BTreeMap::new(),
+        patience,
+    };
+    run.waves().await.map(|_| ())
+}
+
+/// Components that need others say goodbye before those do.
+fn desired(hooks: &[HookMark], record_uid: &str) -> Vec<Desired> {
+    let top = hooks.iter().map(|hook| hook.level).max().unwrap_or_default();
+    hooks
+        .iter()
+        .filter_map(|hook| {
+            let desired = Desired {
+                object: ObjectRef::of(&hook.manifest)?,
+                component: hook.component.clone(),
+                order: Order { level: top - hook.level, stage: Stage::Before },
+                manifest: hook.manifest.clone(),
+                origin: Origin::Template { file: hook.file.clone(), line: hook.line },
+                reruns_after: Vec::new(),
+            };
+            Some(desired.owned_by(record_uid))
+        })
+        .collect()
+}

@@ -1,0 +1,118 @@
+//! Talking to another host: credentials, and what its refusals mean.
+
+use std::fmt;
+
+use git2::{Cred, CredentialType, ErrorClass, ErrorCode, RemoteCallbacks};
+
+use crate::Error;
+
+/// A forge's token, and the only host it is ever sent to.
+#[derive(Clone)]
+pub struct Credentials {
+    host: String,
+    token: String,
+}
+
+impl Credentials {
+    /// A token for the host of a server's URL; `None` when that has none.
+    #[must_use]
+    pub fn new(server: &str, token: &str) -> Option<Self> {
+        Some(Self { host: authority(server)?, token: token.to_owned() })
+    }
+
+    /// A token goes to the very host and port it is for, over HTTP or HTTPS.
+    fn fits(&self, url: &str) -> bool {
+        authority(url).as_ref() == Some(&self.host)
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials({}, ***)", self.host)
+    }
+}
+
+/// `https://host:port` of a URL; scheme and port count, so that a token for TLS never goes without.
+fn authority(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let scheme = scheme.to_ascii_lowercase();
+    let port = match scheme.as_str() {
+        "https" => ":443",
+        "http" => ":80",
+        _ => return None,
+    };
+    let host = rest.split(['/', '?', '#']).next()?.to_ascii_lowercase();
+    let host = host.strip_suffix(port).unwrap_or(&host);
+    (!host.is_empty() && !host.contains('@')).then(|| format!("{scheme}://{host}"))
+}
+
+/// Answers what git asks on the way to `url`.
+pub(crate) fn callbacks<'a>(url: &str, credentials: Option<&Credentials>) -> RemoteCallbacks<'a> {
+    let token = credentials.filter(|known| known.fits(url)).map(|known| known.token.clone());
+    let mut callbacks = RemoteCallbacks::new();
+    let mut tries = 0;
+    callbacks.credentials(move |url, user, allowed| {
+        tries += 1;
+        // libgit2 asks again for as long as it is refused.
+        if tries > 3 {
+            return Err(git2::Error::from_str("credentials refused"));
+        }
+        if let Some(token) = &token
+            && allowed.contains(CredentialType::USER_PASS_PLAINTEXT)
+        {
+            return Cred::userpass_plaintext("x-access-token", token);
+        }
+        if allowed.contains(CredentialType::SSH_KEY) {
+            return Cred::ssh_key_from_agent(user.unwrap_or("git"));
+        }
+        if allowed.contains(CredentialType::USER_PASS_PLAINTEXT) {
+            let config = git2::Config::open_default()?;
+            return Cred::credential_helper(&config, url, user);
+        }
+        Cred::default()
+    });
+    callbacks
+}
+
+pub(crate) fn translate(url: &str, source: git2::Error) -> Error {
+    let url = url.to_owned();
+    match (source.code(), source.class()) {
+        (ErrorCode::Certificate, _) => Error::Certificate { url, source },
+        (ErrorCode::Auth | ErrorCode::NotFound, _) => Error::Access { url, source },
+        _ if ["access denied", "not exported", "does not exist", "not found"]
+            .iter()
+            .any(|words| source.message().to_ascii_lowercase().contains(words)) =>
+        {
+            Error::Access { url, source }
+        }
+        (_, ErrorClass::Http) if source.message().contains("40") => Error::Access { url, source },
+        (_, ErrorClass::Ssl) => Error::Certificate { url, source },
+        (_, ErrorClass::Net | ErrorClass::Os | ErrorClass::Http | ErrorClass::Ssh) => {
+            Error::Unreachable { url, source }
+        }
+        _ if source.message().contains("credentials refused") => Error::Access { url, source },
+        _ => Error::Git { doing: "fetching", repository: url, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_goes_to_its_own_host_only() {
+        let known = Credentials::new("https://git.example.com/", "secret").unwrap();
+        assert!(known.fits("https://git.example.com/a/b.git") && known.fits("https://Git.example.com:443/a"));
+        for other in [
+            "http://git.example.com/a/b.git",
+            "https://git.example.com:8443/a/b.git",
+            "https://git.example.com.evil.example/a",
+            "https://git.example.com@evil.example/a",
+            "ssh://git.example.com/a",
+            "git.example.com:a/b",
+        ] {
+            assert!(!known.fits(other), "{other}");
+        }
+        assert!(!format!("{known:?}").contains("secret"));
+    }
+}
