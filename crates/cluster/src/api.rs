@@ -276,6 +276,13 @@ pub struct ReceiptSpec {
     pub objects: usize,
     /// Every live read that was made to find leftovers.
     pub looks: Vec<Look>,
+    /// What was left when the teardown was abandoned, by uid: `gc` goes on with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "any_list")]
+    pub leftovers: Vec<plan::Entry>,
+    /// What blocked the teardown then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked: Vec<String>,
 }
 
 /// What the cluster remembers of a pull request beyond its environments.

@@ -397,6 +397,16 @@ impl Records {
         }
     }
 
+    /// Writes a receipt that was read; 409 when somebody else wrote in between.
+    ///
+    /// # Errors
+    /// Any failure of the request.
+    pub async fn replace_receipt(&self, receipt: &Receipt) -> Result<()> {
+        let object = self.object("Receipt", &receipt.name_any());
+        let manifest = to_value(&object, receipt)?;
+        self.cluster.replace(&resource_of::<Receipt>(), &object, &manifest).await.map(|_| ())
+    }
+
     /// All receipts, oldest first.
     ///
     /// # Errors

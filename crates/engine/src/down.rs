@@ -12,7 +12,8 @@ use plan::{Action, Entry, Ownership, Provenance, TeardownPhase, ownership, teard
 use spec::{Category, Diagnostic};
 
 use crate::{
-    Error, Event, Result, Session, access, execute, hooks, observe::IN_FLIGHT, pull_request, read, up,
+    Error, Event, Result, Session, abandoned, access, execute, hooks, observe::IN_FLIGHT, pull_request, read,
+    up,
 };
 
 /// How `down` behaves.
@@ -24,6 +25,8 @@ pub struct Options {
     pub reason: Option<String>,
     /// Do not run the hooks that run before the deletion.
     pub skip_hooks: bool,
+    /// Where something blocks the teardown: keep a tombstone of every leftover, and let the environment go.
+    pub abandon: bool,
 }
 
 /// Takes the environment down and returns the receipt.
@@ -59,11 +62,18 @@ pub(crate) async fn take_down(
     lease: Lease,
     options: &Options,
 ) -> Result<ReceiptSpec> {
+    let name = record.name_any();
     let outcome = async {
         pull_request::will_go(session, &record, options.reason.as_deref()).await?;
         run(session, record, &lease, options).await
     };
-    match outcome.await {
+    let outcome = match outcome.await {
+        Err(error) if options.abandon && !error.is_fenced() && session.keep_going().is_ok() => {
+            abandoned::tombstone(session, &name, &error).await
+        }
+        other => other,
+    };
+    match outcome {
         Ok((record, receipt, stored)) => {
             session.records.remove_inventory(&record, &stored).await?;
             // After the lease only the record itself is left to write, and only this uid of it.
@@ -96,7 +106,7 @@ async fn gone(session: &Session, name: &str) -> Error {
     diagnostic.into()
 }
 
-type Finished = (EnvironmentRecord, ReceiptSpec, StoredInventory);
+pub(crate) type Finished = (EnvironmentRecord, ReceiptSpec, StoredInventory);
 
 async fn run(
     session: &Session,
@@ -142,10 +152,8 @@ async fn run(
     }
     session.phase("looking for anything left");
     let looks = look(session, &record, &stored, options).await;
-    let leftovers: Vec<String> = looks
-        .iter()
-        .flat_map(|look| look.found.iter().filter(|found| !found.ends_with(KEPT)).cloned())
-        .collect();
+    let leftovers: Vec<String> =
+        looks.iter().flat_map(|look| look.found.iter().filter(|found| !is_kept(found)).cloned()).collect();
     if !leftovers.is_empty() {
         let mut diagnostic = Diagnostic::new(
             "DEL002",
@@ -212,6 +220,12 @@ fn is_forbidden(error: &Error) -> bool {
 }
 
 const KEPT: &str = "(kept: its reclaim policy is Retain)";
+const KEPT_BY_ANNOTATION: &str = "(kept: its annotation asks for it)";
+
+/// Whether a finding of a look is something that stays on purpose.
+pub(crate) fn is_kept(found: &str) -> bool {
+    found.ends_with(KEPT) || found.ends_with(KEPT_BY_ANNOTATION)
+}
 
 /// From here on nothing is applied any more: `up` refuses an environment in this state.
 async fn fence(
@@ -294,6 +308,14 @@ async fn delete_entry(
             return Ok(());
         }
     }
+    // In a namespace that stays: what is in an owned one goes with it.
+    if let Some(annotation) = plan::keeps(&live)
+        && object.namespace.as_deref()
+            != record.spec.namespace_owned.then_some(record.spec.namespace.as_str())
+    {
+        session.tell(Event::Note(format!("{object} is kept: its annotation {annotation} asks for it")));
+        return Ok(());
+    }
     lease.check()?;
     session.keep_going()?;
     let uid = plan::uid(&live).unwrap_or_default();
@@ -346,13 +368,13 @@ async fn look(
         }
     }
     looks.push(match owned {
-        Some(namespace) => volumes(session, namespace, options).await,
+        Some(namespace) => volumes(session, namespace, options.timeout).await,
         None => claims(session, record).await,
     });
     looks
 }
 
-async fn look_for(session: &Session, record: &EnvironmentRecord, entry: &Entry) -> Look {
+pub(crate) async fn look_for(session: &Session, record: &EnvironmentRecord, entry: &Entry) -> Look {
     let object = &entry.object;
     let place = object.namespace.clone().unwrap_or_else(|| "cluster".to_owned());
     let found = match session.resource(object).await {
@@ -364,6 +386,9 @@ async fn look_for(session: &Session, record: &EnvironmentRecord, entry: &Entry) 
                 let record_uid = record.uid().unwrap_or_default();
                 let who = Provenance { environment: &record.spec.id, record_uid: &record_uid };
                 match ownership(&live, Some(entry), who) {
+                    Ownership::Ours { .. } if plan::keeps(&live).is_some() => {
+                        vec![format!("{object} {KEPT_BY_ANNOTATION}")]
+                    }
                     Ownership::Ours { .. } => vec![format!("{object}: still there")],
                     Ownership::Foreign(_) => Vec::new(),
                 }
@@ -402,7 +427,7 @@ async fn claims(session: &Session, record: &EnvironmentRecord) -> Look {
 }
 
 /// Volumes that were bound to claims of the namespace. Their removal follows that of the claim.
-async fn volumes(session: &Session, namespace: &str, options: &Options) -> Look {
+pub(crate) async fn volumes(session: &Session, namespace: &str, timeout: Duration) -> Look {
     let what = format!("PersistentVolumes bound in {namespace}");
     let mut look = Look { what, place: "cluster".to_owned(), found: Vec::new(), resource_version: None };
     let volume = read::core("PersistentVolume", None, "");
@@ -429,7 +454,7 @@ async fn volumes(session: &Session, namespace: &str, options: &Options) -> Look 
         }
         let object = read::core("PersistentVolume", None, name);
         let uid = plan::uid(live).unwrap_or_default();
-        match session.waiting(session.cluster.wait_gone(&resource, &object, uid, options.timeout)).await {
+        match session.waiting(session.cluster.wait_gone(&resource, &object, uid, timeout)).await {
             Ok(true) => {}
             Ok(false) => look.found.push(format!("PersistentVolume/{name}: still there")),
             Err(error) => {
@@ -440,7 +465,7 @@ async fn volumes(session: &Session, namespace: &str, options: &Options) -> Look 
     look
 }
 
-fn receipt_spec(
+pub(crate) fn receipt_spec(
     session: &Session,
     record: &EnvironmentRecord,
     objects: usize,
@@ -463,5 +488,7 @@ fn receipt_spec(
         proven: true,
         objects,
         looks,
+        leftovers: Vec::new(),
+        blocked: Vec::new(),
     }
 }

@@ -9,7 +9,9 @@
 //! [`up::up`] runs a plan, [`preview::preview`] only makes it, [`down::down`] makes and runs the
 //! plan of a teardown. There is no second path.
 
+mod abandoned;
 mod access;
+pub mod account;
 pub mod compose;
 pub mod down;
 mod error;

@@ -58,6 +58,19 @@ pub fn ownership(live: &Value, entry: Option<&Entry>, who: Provenance<'_>) -> Ow
     })
 }
 
+/// Annotations by which somebody asks that an object outlives what made it: Helm's, and Flux's.
+const KEEP: [(&str, &str); 2] =
+    [("helm.sh/resource-policy", "keep"), ("kustomize.toolkit.fluxcd.io/prune", "disabled")];
+
+/// The annotation by which a live object asks to be kept when the rendering no longer has it.
+#[must_use]
+pub fn keeps(live: &Value) -> Option<&'static str> {
+    let annotations = live.pointer("/metadata/annotations")?;
+    KEEP.iter()
+        .find(|(name, value)| annotations.get(*name).and_then(Value::as_str) == Some(*value))
+        .map(|(name, _)| *name)
+}
+
 fn is_managed(live: &Value) -> bool {
     live.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(|entries| {
         entries.iter().any(|entry| entry.get("manager").and_then(Value::as_str) == Some(FIELD_MANAGER))

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     Action, Desired, DryRun, Entry, FIELD_MANAGER, FieldChange, Inventory, Key, Note, ObjectRef, Observed,
     Order, Origin, Ownership, Plan, Provenance, Refusal, Rerun, Stage, Step, Wave, at, desired_digest, diff,
-    diff_present, is_secret, owned_digest, ownership, redact, text, uid,
+    diff_present, is_secret, keeps, owned_digest, ownership, redact, text, uid,
 };
 
 /// Everything a plan is made from.
@@ -326,6 +326,10 @@ fn prune(inputs: &Inputs<'_>) -> (Vec<Step>, Vec<Note>) {
             }
             continue;
         };
+        if let Some(annotation) = keeps(live) {
+            note(format!("kept: its annotation {annotation} asks for it; delete it yourself"));
+            continue;
+        }
         match ownership(live, Some(entry), inputs.who) {
             Ownership::Ours { marked: true } => steps.push(Step {
                 action: Action::Delete,

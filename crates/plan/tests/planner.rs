@@ -380,6 +380,13 @@ fn prune_leaves_what_is_foreign_unmarked_unseen_or_a_namespace() {
             Box::new(|world| world.live("ConfigMap/settings")["metadata"]["managedFields"] = json!([])),
         ),
         (
+            "asked to be kept",
+            Box::new(|world| {
+                let metadata = &mut world.live("ConfigMap/settings")["metadata"];
+                metadata["annotations"]["helm.sh/resource-policy"] = json!("keep");
+            }),
+        ),
+        (
             "not seen",
             Box::new(|world| {
                 let key = world.desired("ConfigMap/settings").object.key();

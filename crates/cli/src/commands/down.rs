@@ -35,6 +35,9 @@ pub struct DownArgs {
     /// Do not run the hooks that run before the deletion
     #[arg(long)]
     skip_hooks: bool,
+    /// Where something blocks the teardown, keep a tombstone of every leftover and let the environment go; `gc` goes on with what is left
+    #[arg(long)]
+    abandon: bool,
     /// How long one object, or a hook, may take
     #[arg(long, default_value = "5m", value_name = "DURATION", value_parser = duration)]
     timeout: Duration,
@@ -60,12 +63,21 @@ pub async fn run(args: DownArgs, global: &Global, ui: &Ui, stop: Stop) -> Result
     if !args.yes {
         confirm(&name, &record.spec.r#ref)?;
     }
-    let options = down::Options { timeout: args.timeout, reason: None, skip_hooks: args.skip_hooks };
+    let options = down::Options {
+        timeout: args.timeout,
+        reason: None,
+        skip_hooks: args.skip_hooks,
+        abandon: args.abandon,
+    };
     let receipt = down::down(&session, &name, &options).await?;
     ui.clear();
     match ui.structured(&receipt) {
         Some(text) => ui.data(&text),
         None if ui.output == Output::Name => ui.data(&name),
+        None if !receipt.proven => ui.data(&format!(
+            "{name} is abandoned: {} objects are left, `mimeo receipts {name}` lists them",
+            receipt.leftovers.len()
+        )),
         None => {
             ui.data(&format!(
                 "{name} is gone: {} objects, proven by {} live reads",

@@ -1,4 +1,4 @@
-//! `mimeo why`: what `gc` thinks of one environment.
+//! `mimeo why`: what `gc` thinks of one environment, or whose one of its objects is.
 
 use std::time::Duration;
 
@@ -16,16 +16,21 @@ use crate::{
 
 /// Say whether `gc` keeps an environment, by which rule, and what comes next
 ///
-/// Of an environment that is gone it says why and when it went.
+/// Of an environment that is gone it says why and when it went. With an object it says whose that is, who
+/// else writes it, whether it is as it was applied, and what a teardown does with it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   mimeo why qa                       the environment of the current branch
-  mimeo why qa-feature-x-1a2b3c4d -o json")]
+  mimeo why qa-feature-x-1a2b3c4d -o json
+  mimeo why qa StatefulSet/warehouse     one object of it")]
 pub struct WhyArgs {
     /// Name or id of the environment, or its spec
     #[arg(value_name = "ENV|SPEC")]
     environment: String,
+    /// An object of the environment, as Kind/name or name
+    #[arg(value_name = "OBJECT")]
+    object: Option<String>,
     #[command(flatten)]
     source: Source,
     #[command(flatten)]
@@ -53,6 +58,15 @@ pub async fn run(args: WhyArgs, global: &Global, ui: &Ui) -> Result<u8, Error> {
             return Ok(0);
         }
     };
+    if let Some(object) = &args.object {
+        let accounts = engine::account::account(&session, &record, object).await?;
+        ui.clear();
+        ui.data(
+            &ui.structured(&serde_json::json!({"items": accounts}))
+                .unwrap_or_else(|| views::stale::accounts(&accounts)),
+        );
+        return Ok(0);
+    }
     // The same pass over all: whether it would be held depends on the others.
     let options = gc::Options { dry_run: true, approve: None, timeout: Duration::ZERO };
     let report = gc::gc(&session, &forges, &options).await?;

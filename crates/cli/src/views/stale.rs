@@ -1,7 +1,10 @@
 //! What `gc` decided, and why.
 
 use cluster::ReceiptSpec;
-use engine::gc::{Removal, Report};
+use engine::{
+    account::Account,
+    gc::{Removal, Report},
+};
 use plan::stale::{Decision, Verdict};
 use serde_json::{Value, json};
 
@@ -81,16 +84,58 @@ pub fn one(decision: &Decision) -> String {
     lines.join("\n")
 }
 
+/// Objects, accounted for.
+pub fn accounts(accounts: &[Account]) -> String {
+    let one = |account: &Account| {
+        let list = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let mut lines = vec![
+            format!("Object:      {}", account.object),
+            format!("Component:   {}", account.component),
+            format!("Whose:       {}", plain(&account.ownership)),
+            format!(
+                "uid:         {}",
+                account.uid.as_deref().unwrap_or("not known yet: its creation is pending")
+            ),
+            format!(
+                "As applied:  {}",
+                if account.as_applied { "yes" } else { "no: `mimeo diff` shows what differs" }
+            ),
+            format!("Others:      {}", plain(&list(&account.other_managers))),
+            format!("Finalizers:  {}", plain(&list(&account.finalizers))),
+            format!("Teardown:    it {}", account.teardown),
+        ];
+        if account.going {
+            lines.push("Deleted:     yes, it is on its way out".to_owned());
+        }
+        lines.join("\n")
+    };
+    accounts.iter().map(one).collect::<Vec<_>>().join("\n\n")
+}
+
 /// Why an environment is gone.
 pub fn receipt(receipt: &ReceiptSpec) -> String {
     let reason = receipt.reason.as_deref().unwrap_or("somebody asked for it");
-    [
+    let mut lines = vec![
         format!("Environment: {}", receipt.environment),
-        format!("Decision:    gone since {}", receipt.finished),
+        format!(
+            "Decision:    {} {}",
+            if receipt.proven { "gone since" } else { "given up at" },
+            receipt.finished
+        ),
         format!("Why:         {}", plain(reason)),
-        format!("Proven:      {} objects, {} live reads", receipt.objects, receipt.looks.len()),
-    ]
-    .join("\n")
+    ];
+    if receipt.proven {
+        lines.push(format!("Proven:      {} objects, {} live reads", receipt.objects, receipt.looks.len()));
+    } else {
+        lines.push(format!(
+            "Proven:      no, {} of {} objects are left",
+            receipt.leftovers.len(),
+            receipt.objects
+        ));
+        lines.extend(receipt.leftovers.iter().map(|entry| format!("  {}", entry.object)));
+        lines.extend(receipt.blocked.iter().map(|cause| format!("Blocked by:  {}", plain(cause))));
+    }
+    lines.join("\n")
 }
 
 /// Receipts, a line each.

@@ -18,7 +18,7 @@ use kube::ResourceExt as _;
 use plan::stale::{self, Candidate, Decision, Policy, Reference, Verdict};
 use spec::{Category, Diagnostic, EnvironmentIdentity};
 
-use crate::{Forges, Result, Session, pull_request, read};
+use crate::{Forges, Result, Session, abandoned, pull_request, read};
 
 /// How many environments are looked at, or taken down, at the same time.
 const SIDE_BY_SIDE: usize = 4;
@@ -67,12 +67,19 @@ pub async fn gc(session: &Session, forges: &Forges, options: &Options) -> Result
     session.phase("looking at every environment");
     let records = session.records.list().await?;
     let policy = policy(session).await?;
-    let looks = look::at(forges, &records).await;
-    // After the looks: a witness counts from when it was asked at the latest.
     let now = session.cluster.now();
+    let looks = look::at(forges, &records).await;
+    let looked = session.cluster.now();
     let candidates: Vec<Candidate> =
         records.iter().zip(looks).map(|(record, look)| candidate(record, look, now)).collect();
-    let decisions = stale::decide(now, &policy, &candidates, options.approve.as_deref());
+    let mut decisions = stale::decide(now, &policy, &candidates, options.approve.as_deref());
+    // Looks take time: a second witness counts from the beginning of its pass, a first one from the end of
+    // its own, so that never less than the gap lies between the two.
+    for absence in decisions.iter_mut().filter_map(|decision| decision.memory.absence.as_mut()) {
+        if absence.at == now {
+            absence.at = looked;
+        }
+    }
     let held = stale::held_digest(&decisions);
     let mut removed = Vec::new();
     if !options.dry_run {
@@ -89,9 +96,9 @@ pub async fn gc(session: &Session, forges: &Forges, options: &Options) -> Result
             .collect()
             .await;
         pull_request::settle(session, forges, now).await?;
+        abandoned::sweep(session).await?;
     }
     removed.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut decisions = decisions;
     decisions.sort_by(|a, b| a.environment.cmp(&b.environment));
     Ok(Report { decisions, removed, held })
 }

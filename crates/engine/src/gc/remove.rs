@@ -57,8 +57,12 @@ async fn attempt(
     }
     pull_request::bury(session, forges, &record).await?;
     session.tell(Event::Note(format!("{name} goes: {}", decision.cause)));
-    let options =
-        down::Options { timeout: options.timeout, reason: Some(decision.cause.clone()), skip_hooks: false };
+    let options = down::Options {
+        timeout: options.timeout,
+        reason: Some(decision.cause.clone()),
+        skip_hooks: false,
+        abandon: false,
+    };
     down::take_down(session, record, lease, &options).await?;
     Ok(None)
 }

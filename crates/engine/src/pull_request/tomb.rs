@@ -35,7 +35,8 @@ pub(super) async fn close(session: &Session, teller: &Teller<'_>, pull: &Pull) -
             .help(format!("Take it down with `mimeo down {}` if it may go", teller.environment))
             .into());
     }
-    let options = down::Options { timeout: GOING, reason: Some(why.clone()), skip_hooks: false };
+    let options =
+        down::Options { timeout: GOING, reason: Some(why.clone()), skip_hooks: false, abandon: false };
     down::take_down(session, record, lease, &options).await?;
     teller.gone(&pull.head.commit, &why).await?;
     Ok(outcome)

@@ -1,0 +1,111 @@
+//! Accounts for one object of an environment: whose it is, who else writes it, and whether it is as it was
+//! applied. From the record alone.
+
+use cluster::{EnvironmentRecord, StoredInventory};
+use kube::ResourceExt as _;
+use plan::{Entry, FIELD_MANAGER, Ownership, Provenance, ownership};
+use serde::Serialize;
+use spec::Diagnostic;
+
+use crate::{Result, Session};
+
+/// What is known of one object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Account {
+    /// Kind, name and namespace.
+    pub object: String,
+    /// The component it belongs to.
+    pub component: String,
+    /// uid that the inventory has of it; absent while its creation is pending.
+    pub uid: Option<String>,
+    /// `ours`, or why it is not.
+    pub ownership: String,
+    /// Whether the fields that mimeo owns are as they were applied.
+    pub as_applied: bool,
+    /// Other field managers that own fields of it.
+    pub other_managers: Vec<String>,
+    /// Finalizers that a deletion waits for.
+    pub finalizers: Vec<String>,
+    /// Somebody has deleted it, and it is on its way out.
+    pub going: bool,
+    /// What a teardown does with it.
+    pub teardown: String,
+}
+
+/// Every object of the environment of this name: `Kind/name`, or the name alone.
+///
+/// # Errors
+/// When the inventory has none of that name; any failure of a request.
+pub async fn account(session: &Session, record: &EnvironmentRecord, wanted: &str) -> Result<Vec<Account>> {
+    let stored = session.records.inventory(record).await?;
+    let (kind, name) = wanted.split_once('/').map_or((None, wanted), |(kind, name)| (Some(kind), name));
+    let matches = |entry: &&Entry| {
+        entry.object.name == name && kind.is_none_or(|kind| entry.object.kind.eq_ignore_ascii_case(kind))
+    };
+    let entries: Vec<&Entry> = stored.inventory.entries.iter().filter(matches).collect();
+    if entries.is_empty() {
+        return Err(unknown(wanted, &stored).into());
+    }
+    let mut accounts = Vec::new();
+    for entry in entries {
+        accounts.push(one(session, record, entry).await?);
+    }
+    Ok(accounts)
+}
+
+fn unknown(wanted: &str, stored: &StoredInventory) -> Diagnostic {
+    let known: Vec<String> = stored.inventory.entries.iter().map(|entry| entry.object.short()).collect();
+    Diagnostic::error("ENV024", "the environment has no such object")
+        .on(wanted.to_owned())
+        .help(spec::near::hint(wanted, "object", known.iter().map(String::as_str)))
+}
+
+async fn one(session: &Session, record: &EnvironmentRecord, entry: &Entry) -> Result<Account> {
+    let object = &entry.object;
+    let resource = session.resource(object).await?;
+    let live = session.cluster.get(&resource, object).await?;
+    let record_uid = record.uid().unwrap_or_default();
+    let who = Provenance { environment: &record.spec.id, record_uid: &record_uid };
+    let verdict = match &live {
+        None => "it is not there".to_owned(),
+        Some(live) => match ownership(live, Some(entry), who) {
+            Ownership::Ours { marked: true } => "ours".to_owned(),
+            Ownership::Ours { marked: false } => {
+                "ours, but somebody removed mimeo's label or field manager".to_owned()
+            }
+            Ownership::Foreign(why) => why,
+        },
+    };
+    let owned = live.as_ref().and_then(|live| plan::owned_digest(live, FIELD_MANAGER));
+    let finalizers = live.as_ref().and_then(|live| live.pointer("/metadata/finalizers")?.as_array().cloned());
+    Ok(Account {
+        object: object.to_string(),
+        component: entry.component.clone(),
+        uid: entry.uid.clone(),
+        teardown: teardown(record, entry, &verdict, live.as_ref().and_then(plan::keeps)),
+        ownership: verdict,
+        as_applied: owned.is_some_and(|owned| owned == entry.owned),
+        other_managers: live
+            .as_ref()
+            .map(|live| plan::other_managers(live, FIELD_MANAGER))
+            .unwrap_or_default(),
+        finalizers: finalizers
+            .into_iter()
+            .flatten()
+            .filter_map(|finalizer| finalizer.as_str().map(str::to_owned))
+            .collect(),
+        going: live.as_ref().is_some_and(plan::is_terminating),
+    })
+}
+
+fn teardown(record: &EnvironmentRecord, entry: &Entry, verdict: &str, keeps: Option<&str>) -> String {
+    let spec = &record.spec;
+    let inside = spec.namespace_owned && entry.object.namespace.as_ref() == Some(&spec.namespace);
+    match (verdict, keeps, inside) {
+        ("ours", Some(annotation), false) => format!("stays: its annotation {annotation} asks for it"),
+        ("ours", _, false) => "is deleted, by its uid".to_owned(),
+        (_, _, true) => "goes with the namespace".to_owned(),
+        _ => "is left alone".to_owned(),
+    }
+}
