@@ -4,13 +4,14 @@
 BEGUN=$EPOCHREALTIME
 STEP_BEGUN=
 STEP=
+STEPS=8
 
 elapsed() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.1f s", b - a}'; }
 
 step() {
   [[ ! $STEP ]] || say "($(elapsed "$STEP_BEGUN"))"
   STEP=$1 STEP_BEGUN=$EPOCHREALTIME
-  printf '\n[%s/6] %s\n' "$1" "$2"
+  printf '\n[%s/%s] %s\n' "$1" "$STEPS" "$2"
 }
 
 say() { printf '  %s\n' "$*"; }
@@ -69,13 +70,13 @@ print(json.dumps({
 }))' "$1"
 }
 
-# environments FIELD REF…: that field of the environments of these branches, from `mimeo list -o json`.
+# environments FIELD NAME…: that field of the environments of these branches or repositories, from `mimeo list -o json`.
 environments() {
   python3 -c '
 import json, sys
-field, refs = sys.argv[1], sys.argv[2:]
+field, names = sys.argv[1], sys.argv[2:]
 for item in json.load(sys.stdin)["items"]:
-    if item["spec"] == "qa" and item["ref"] in refs:
+    if item["spec"] == "qa" and (item["ref"] in names or item["repository"] in names):
         print(item[field])' "$@"
 }
 

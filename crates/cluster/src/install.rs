@@ -102,9 +102,14 @@ pub struct Choices {
     pub grants: Vec<Subject>,
     /// How far apart two listings without a branch must be, as `5m`; `None` for the default.
     pub absence_gap: Option<String>,
-    /// When the garbage collector runs, in the five fields of cron; `None` for no collector.
-    pub gc: Option<String>,
+    /// Whether the garbage collector runs in the cluster.
+    pub gc: bool,
+    /// When it runs, in the five fields of cron; `None` for [`SCHEDULE`].
+    pub gc_schedule: Option<String>,
 }
+
+/// When the garbage collector runs unless somebody says otherwise.
+pub const SCHEDULE: &str = "*/15 * * * *";
 
 /// Key of [`CONFIG`] with [`Choices::absence_gap`].
 pub const ABSENCE_GAP: &str = "absenceGap";
@@ -114,7 +119,7 @@ pub const FORGE_SECRET: &str = "mimeo-forge";
 /// Everything `mimeo install` applies, in order.
 #[must_use]
 pub fn manifests(choices: &Choices) -> Vec<Value> {
-    let Choices { image, grants, absence_gap, gc: schedule } = choices;
+    let Choices { image, grants, absence_gap, gc: collects, gc_schedule } = choices;
     let image = image.as_deref();
     let mut all = vec![namespace(SYSTEM_NAMESPACE, "restricted"), namespace(DATA_NAMESPACE, "restricted")];
     all.extend(definitions());
@@ -138,14 +143,15 @@ pub fn manifests(choices: &Choices) -> Vec<Value> {
     for subject in std::iter::once(&gc).chain(grants) {
         all.extend(bindings(subject));
     }
-    all.extend(schedule.as_ref().map(|schedule| collector(schedule, image.unwrap_or_default())));
+    if *collects {
+        all.push(collector(gc_schedule.as_deref().unwrap_or(SCHEDULE), image.unwrap_or_default()));
+    }
     all
 }
 
 /// The garbage collector: one pass at a time. The forge's Secret is optional: without it only
 /// repositories that everybody may read are asked.
-#[must_use]
-pub fn collector(schedule: &str, image: &str) -> Value {
+fn collector(schedule: &str, image: &str) -> Value {
     let secret = |key: &str| json!({"secretKeyRef": {"name": FORGE_SECRET, "key": key, "optional": true}});
     json!({
         "apiVersion": "batch/v1", "kind": "CronJob",

@@ -19,17 +19,16 @@ use crate::{Error, Event, Result, Session, read};
 /// Any failure of a request; [`Category::Timeout`] when the kinds do not become available.
 pub async fn install(session: &Session, choices: &Choices) -> Result<usize> {
     let mut known = read::config(session).await?;
+    // A collector that runs stays, and follows the image.
+    let schedule = schedule(session).await?;
     let choices = Choices {
         image: choices.image.clone().or_else(|| known.remove("image")),
         absence_gap: choices.absence_gap.clone().or_else(|| known.remove(ABSENCE_GAP)),
-        ..choices.clone()
+        gc: choices.gc || schedule.is_some(),
+        gc_schedule: choices.gc_schedule.clone().or(schedule),
+        grants: choices.grants.clone(),
     };
-    if choices.gc.is_some() && choices.image.is_none() {
-        return Err(Diagnostic::error("ARG004", "the garbage collector has no image to run")
-            .on("--gc")
-            .help("Name the image of mimeo that the cluster can pull: mimeo install --gc --image IMAGE")
-            .into());
-    }
+    has_image(&choices)?;
     let manifests = cluster::install::manifests(&choices);
     for manifest in &manifests {
         let Some(object) = ObjectRef::of(manifest) else { continue };
@@ -40,6 +39,29 @@ pub async fn install(session: &Session, choices: &Choices) -> Result<usize> {
     }
     established(session).await?;
     Ok(manifests.len())
+}
+
+/// The collector is a pod of mimeo's own image.
+///
+/// # Errors
+/// When it is to run and has none.
+pub fn has_image(choices: &Choices) -> Result<()> {
+    if !choices.gc || choices.image.is_some() {
+        return Ok(());
+    }
+    Err(Diagnostic::error("ARG004", "the garbage collector has no image to run")
+        .on("--gc")
+        .help("Name the image of mimeo that the cluster can pull: mimeo install --gc --image IMAGE")
+        .into())
+}
+
+/// When the collector that is installed runs.
+async fn schedule(session: &Session) -> Result<Option<String>> {
+    let system = Some(cluster::SYSTEM_NAMESPACE);
+    let object = read::object("batch", "v1", "CronJob", system, cluster::install::GC_ACCOUNT);
+    let resource = session.resource(&object).await?;
+    let live = session.cluster.get(&resource, &object).await?;
+    Ok(live.as_ref().and_then(|live| plan::text(live, &["spec", "schedule"])).map(str::to_owned))
 }
 
 /// Waits until the API server serves the kinds.
@@ -67,7 +89,7 @@ pub async fn uninstall(session: &Session) -> Result<usize> {
         Ok(_) | Err(cluster::Error::NotInstalled) => {}
         Err(error) => return Err(error.into()),
     }
-    let everything = Choices { gc: Some(String::new()), ..Choices::default() };
+    let everything = Choices { gc: true, ..Choices::default() };
     let mut manifests = cluster::install::manifests(&everything);
     manifests.extend(grants(session).await?);
     manifests.reverse();

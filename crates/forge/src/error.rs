@@ -169,7 +169,7 @@ impl Error {
                 usage("FRG002", "set MIMEO_FORGE_TOKEN, or MIMEO_FORGE_TOKEN_FILE to a file with it")
             }
             Self::NotAPull(_) => usage("FRG003", "give it as https://HOST/OWNER/NAME/pull/NUMBER"),
-            Self::UnknownKind { .. } => usage("FRG004", "use `gitea` (also for Forgejo) or `github`"),
+            Self::UnknownKind { .. } => usage("FRG004", "Use `gitea` (also for Forgejo) or `github`"),
             Self::Undetected { .. } => {
                 usage("FRG005", "check the URL, or say what it is: `gitea` (also for Forgejo) or `github`")
             }

@@ -360,6 +360,18 @@ mod tests {
     }
 
     #[test]
+    fn the_header_with_the_token_is_not_shown() {
+        for kind in [Kind::Gitea, Kind::GitHub] {
+            let base = Url::parse("https://forge.example.com/api").unwrap();
+            let token = Some(Token::new("s3cret".to_owned()));
+            let header = Api::new(kind, &base, token, Timing::default()).unwrap().authorization.unwrap();
+            assert!(
+                !format!("{header:?}").contains("s3cret") && header.to_str().unwrap().ends_with(" s3cret")
+            );
+        }
+    }
+
+    #[test]
     fn only_what_is_below_the_base_may_see_the_token() {
         let base = Url::parse("https://forge.example.com/api/v3").unwrap();
         let api = Api::new(Kind::GitHub, &base, None, Timing::default()).unwrap();

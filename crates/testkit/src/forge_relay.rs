@@ -81,6 +81,8 @@ pub struct Trouble {
     pub times: usize,
     /// What happens.
     pub harm: Harm,
+    /// It need not strike: it is what would deceive a program that asks on.
+    pub maybe: bool,
 }
 
 type Action = Box<dyn FnOnce() -> Result<()> + Send>;
@@ -157,7 +159,7 @@ impl ForgeRelay {
         self.open()?;
         let idle: Vec<String> = std::mem::take(&mut self.inner.lock().troubles)
             .into_iter()
-            .filter(|standing| standing.struck == 0)
+            .filter(|standing| standing.struck == 0 && !standing.trouble.maybe)
             .map(|standing| format!("{:?}", standing.trouble))
             .collect();
         if idle.is_empty() { Ok(()) } else { bail!("this struck nothing: {}", idle.join("; ")) }
@@ -374,6 +376,9 @@ fn exchange(inner: &Inner, client: &mut BufReader<TcpStream>) -> Result<bool> {
     let (method, target) = head.request();
     let (method, target) = (method.to_owned(), target.to_owned());
     let harm = inner.arrive(&method, &target);
+    if head.get("authorization").is_some() {
+        inner.note(&format!("with credentials, to {}", head.get("host").unwrap_or_default()));
+    }
     match &harm {
         Some(Harm::Answer { status, headers, body }) => {
             let first = format!("HTTP/1.1 {status} Harmed");
@@ -609,6 +614,7 @@ mod tests {
             skip,
             times: 1,
             harm: answer(status),
+            maybe: false,
         };
         relay.trouble(trouble("/x", 1, 418));
         relay.trouble(trouble("/never", 0, 500));

@@ -36,7 +36,7 @@ fn more(text: &str) -> Result<SignedDuration, String> {
     let seconds = spec::quantity::seconds(text).map_err(|why| format!("{text:?} {why}; write 24h or 7d"))?;
     match i64::try_from(seconds) {
         Ok(seconds) if seconds > 0 => Ok(SignedDuration::from_secs(seconds)),
-        _ => Err(format!("{text:?} is nothing")),
+        _ => Err(format!("{text:?} is no time at all; write 24h or 7d")),
     }
 }
 

@@ -27,9 +27,9 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  mimeo gc --dry-run            what would happen to each environment, and why
-  mimeo gc                      as a nightly job, or in the cluster: mimeo install --gc
-  mimeo gc --approve 1f2e3d4c   delete exactly the list that was held")]
+  mimeo gc --dry-run                what would happen to each environment, and why
+  mimeo gc                          as a nightly job, or in the cluster: mimeo install --gc
+  mimeo gc --approve 1f2e3d4c5b6a   delete exactly the list that was held")]
 pub struct GcArgs {
     /// Show the decisions and change nothing
     #[arg(long)]

@@ -19,7 +19,7 @@ use crate::{
 Examples:
   mimeo install --image registry.example.com/mimeo:0.1.0
   mimeo install --grant group:data-engineers --grant serviceaccount:ci/previews
-  mimeo install --gc                       stale environments go by themselves, looked at every 15 minutes
+  mimeo install --gc                       stale environments go, looked at every 15 minutes
   mimeo install --dry-run                  print what would be applied, as YAML")]
 pub struct InstallArgs {
     /// Image of mimeo that the cluster can pull: data and gate Jobs run it
@@ -33,9 +33,9 @@ pub struct InstallArgs {
     /// It asks the forge of the Secret mimeo-forge in mimeo-system (keys url and token), if there is one.
     #[arg(long)]
     gc: bool,
-    /// When the garbage collector runs, as in cron
-    #[arg(long, value_name = "CRON", default_value = "*/15 * * * *", requires = "gc")]
-    gc_schedule: String,
+    /// When the garbage collector runs, as in cron (default: as it does, or every 15 minutes)
+    #[arg(long, value_name = "CRON")]
+    gc_schedule: Option<String>,
     /// How far apart two listings must be that both lack a branch, before it counts as gone (default: 5m)
     #[arg(long, value_name = "DURATION", value_parser = gap)]
     absence_gap: Option<String>,
@@ -54,9 +54,11 @@ pub async fn run(args: InstallArgs, global: &Global, ui: &Ui) -> Result<u8, Erro
         image: args.image,
         grants: args.grant,
         absence_gap: args.absence_gap,
-        gc: args.gc.then_some(args.gc_schedule),
+        gc: args.gc || args.gc_schedule.is_some(),
+        gc_schedule: args.gc_schedule,
     };
     if args.dry_run {
+        install::has_image(&choices)?;
         let manifests = cluster::install::manifests(&choices);
         if let Some(text) = ui.structured(&manifests) {
             ui.data(&text);

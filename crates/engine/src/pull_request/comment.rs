@@ -61,10 +61,10 @@ pub(super) fn ready(spec: &str, pull: &Pull, report: &up::Report, changes: Optio
         let value = answer.get("value").and_then(serde_json::Value::as_str).unwrap_or_default();
         text.push_str(&format!("\nGate `{gate}` passed: {value}\n"));
     }
-    text.push_str(&format!("\n**Against `{}`**: ", pull.base.branch));
+    text.push_str(&format!("\n**Against `{}`**:", pull.base.branch));
     match changes {
-        None => text.push_str("it does not have this spec\n"),
-        Some([]) => text.push_str("the environment is the same\n"),
+        None => text.push_str(" it does not have this spec\n"),
+        Some([]) => text.push_str(" the environment is the same\n"),
         Some(lines) => {
             text.push('\n');
             lines.iter().for_each(|line| text.push_str(&format!("- {line}\n")));

@@ -115,6 +115,7 @@ pub(crate) async fn bury(session: &Session, forges: &Forges, record: &Environmen
     let buried = session.records.change_pull(&record.spec.repository, number, &mark, |known| {
         let (state, updated_at) = (pull.state.to_string(), pull.updated_at.clone());
         known.closed = Some(Closed { state, updated_at, at: at.clone() });
+        known.approval = None;
     });
     buried.await?;
     Ok(())
