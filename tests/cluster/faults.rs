@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use testkit::{Case, Fault, Mimeo, Relay, state};
 
-use crate::on_lab;
+use crate::{Quiet, on_lab};
 
 /// The program, talking through a relay.
 fn through(case: &Case<'_>, relay: &Relay, arguments: &[&str]) -> Result<Mimeo> {
@@ -17,6 +17,7 @@ fn through(case: &Case<'_>, relay: &Relay, arguments: &[&str]) -> Result<Mimeo> 
 #[test]
 fn a_look_that_fails_is_no_absence() -> Result<()> {
     on_lab(|case| {
+        let _quiet = Quiet::without_gc();
         let repo = case.repo("config")?;
         case.mimeo(case.on("up", &repo, "main")).succeed()?;
         let environment = case.environment()?;

@@ -7,9 +7,14 @@ mod crash;
 mod errors;
 mod faults;
 mod foreign;
+mod hooks;
 mod names;
+mod outages;
 mod pinned;
+mod planned;
+mod preview;
 mod rights;
+mod stale;
 mod together;
 mod trouble;
 mod untouched;
@@ -17,7 +22,7 @@ mod up_diff_down;
 
 use std::{
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use anyhow::Result;
@@ -34,4 +39,22 @@ fn program() -> &'static Path {
 /// Runs a test on the lab.
 fn on_lab(body: impl FnOnce(&Case<'_>) -> Result<()>) -> Result<()> {
     Case::run(Cluster::lab(program())?, body)
+}
+
+/// `mimeo gc` finishes every teardown that it finds begun, whosever it is: on the lab, no test that leaves
+/// one half done runs beside it.
+struct Quiet;
+
+static COLLECTING: RwLock<()> = RwLock::new(());
+
+impl Quiet {
+    /// No `gc` as long as this is held.
+    fn without_gc() -> RwLockReadGuard<'static, ()> {
+        COLLECTING.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For a `gc` on the lab.
+    fn gc() -> RwLockWriteGuard<'static, ()> {
+        COLLECTING.write().unwrap_or_else(PoisonError::into_inner)
+    }
 }

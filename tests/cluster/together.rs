@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, thread, time::Duration};
 use anyhow::{Result, ensure};
 use testkit::{Case, GitRepo, Outcome};
 
-use crate::on_lab;
+use crate::{Quiet, on_lab};
 
 #[test]
 fn two_ups_at_once_make_everything_once() -> Result<()> {
@@ -105,6 +105,7 @@ fn down(case: &Case<'_>, name: &str) -> Result<Outcome> {
 #[test]
 fn a_killed_down_is_finished_by_the_next() -> Result<()> {
     on_lab(|case| {
+        let _quiet = Quiet::without_gc();
         let repo = case.repo("small")?;
         case.mimeo(case.on("up", &repo, "main")).succeed()?;
         let environment = case.environment()?;

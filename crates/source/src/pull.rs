@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use git2::{AutotagOption, FetchOptions, Oid};
+use git2::{AutotagOption, FetchOptions, Oid, RemoteRedirect};
 
 use crate::remote::{Credentials, callbacks};
 use crate::{Error, Repository, Result};
@@ -26,7 +26,11 @@ impl Repository {
         let key = format!("{url} pull {number}");
         Self::cached(url, &key, cache_dir, |git| {
             let mut options = FetchOptions::new();
-            options.remote_callbacks(callbacks(url, credentials)).download_tags(AutotagOption::None);
+            // libgit2 would give the token to whichever host a redirect leads to.
+            options
+                .remote_callbacks(callbacks(url, credentials))
+                .follow_redirects(RemoteRedirect::None)
+                .download_tags(AutotagOption::None);
             let refspecs = [
                 format!("+refs/pull/{number}/head:refs/mimeo/head"),
                 format!("+refs/heads/{base}:{PULL_BASE}"),

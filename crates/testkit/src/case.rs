@@ -204,6 +204,13 @@ impl<'a> Case<'a> {
                 remove(self.cluster, &collection, object)?;
             }
         }
+        // Repositories of a test have its spec in their names.
+        let pulls = format!("{RECORDS}/pullrequests");
+        for pull in api.list(&pulls)? {
+            if pull["spec"]["repository"].as_str().is_some_and(|name| name.contains(&format!("/{prefix}"))) {
+                remove(self.cluster, &pulls, &pull)?;
+            }
+        }
         let accounts = format!("/api/v1/namespaces/{}/serviceaccounts", self.account.namespace);
         api.delete(&format!("{accounts}/{}", self.account.name))?;
         Ok(())
