@@ -128,10 +128,11 @@ impl Gitea {
             "all",
             "--raw",
         ])?;
-        let token = made.lines().last().unwrap_or_default().trim().to_owned();
-        if token.len() != 40 {
+        // What it logs may stand before the token or behind it.
+        let is_token = |line: &&str| line.len() == 40 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let Some(token) = made.lines().map(str::trim).find(is_token).map(str::to_owned) else {
             bail!("Gitea gives no token: {made}");
-        }
+        };
         let gitea = Self { authority: format!("127.0.0.1:{port}"), token, own: Some(own) };
         gitea.restart()?;
         Ok(gitea)

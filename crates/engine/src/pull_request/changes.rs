@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use render::Rendered;
 use serde_json::Value;
 
+use super::comment::code;
+
 /// Everything one component consists of: what it is called, and what it is.
 type Parts = BTreeMap<String, Value>;
 
@@ -64,7 +66,7 @@ fn parameters(base: &Rendered, head: &Rendered) -> Vec<String> {
     names
         .into_iter()
         .filter(|name| text(base, name) != text(head, name))
-        .map(|name| format!("parameter `{name}`: {} → {}", text(base, name), text(head, name)))
+        .map(|name| format!("parameter `{name}`: {} → {}", code(&text(base, name)), code(&text(head, name))))
         .collect()
 }
 

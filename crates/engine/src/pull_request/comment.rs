@@ -59,9 +59,9 @@ pub(super) fn ready(spec: &str, pull: &Pull, report: &up::Report, changes: Optio
     }
     for (gate, answer) in &report.gates {
         let value = answer.get("value").and_then(serde_json::Value::as_str).unwrap_or_default();
-        text.push_str(&format!("\nGate `{gate}` passed: {value}\n"));
+        text.push_str(&format!("\nGate `{gate}` passed: {}\n", code(value)));
     }
-    text.push_str(&format!("\n**Against `{}`**:", pull.base.branch));
+    text.push_str(&format!("\n**Against {}**:", code(&pull.base.branch)));
     match changes {
         None => text.push_str(" it does not have this spec\n"),
         Some([]) => text.push_str(" the environment is the same\n"),
@@ -105,6 +105,13 @@ pub(super) fn stays(spec: &str, environment: &str, why: &str) -> Message {
     message("kept", StatusState::Success, format!("kept: {why}"), spec, &text)
 }
 
+/// Text that somebody else chose, as a code span: no markup, no mention and no HTML of it takes effect.
+pub(super) fn code(text: &str) -> String {
+    let text: String =
+        text.chars().map(|c| if c.is_control() || c == '`' { ' ' } else { c }).take(200).collect();
+    format!("`{}`", if text.trim().is_empty() { " " } else { text.trim() })
+}
+
 /// Longer than every run of backticks inside (CommonMark, "Fenced code blocks").
 fn fence(text: &str) -> String {
     let (mut longest, mut run) = (0, 0);
@@ -118,6 +125,15 @@ fn fence(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_code_span_stays_one() {
+        for (text, shown) in
+            [("main", "`main`"), ("a`@all`<b>", "`a @all <b>`"), ("a\nb", "`a b`"), ("", "` `")]
+        {
+            assert_eq!(code(text), shown);
+        }
+    }
 
     #[test]
     fn no_line_ends_its_code_block() {

@@ -46,21 +46,30 @@ async fn values(session: &Session, namespace: &str) -> Result<Vec<String>> {
     let secrets = read::core("Secret", Some(namespace), "");
     let resource = session.resource(&secrets).await?;
     let listing = session.cluster.list(&resource, Some(namespace), "").await?;
-    let mut values: Vec<String> = listing
+    let encoded = listing
         .items
         .iter()
         .filter_map(|secret| secret.get("data")?.as_object())
-        .flat_map(|data| data.values().filter_map(Value::as_str))
-        .filter_map(|text| base64::engine::general_purpose::STANDARD.decode(text).ok())
-        .filter_map(|bytes| String::from_utf8(bytes).ok())
-        // Of a value with several lines, each line may be logged by itself.
-        .flat_map(|value| value.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>())
-        .filter(|value| value.len() >= SHORTEST)
-        .collect();
+        .flat_map(|data| data.values().filter_map(Value::as_str));
+    let mut values: Vec<String> =
+        encoded.flat_map(spellings).filter(|value| value.len() >= SHORTEST).collect();
     // A value may be a part of another one.
     values.sort_by_key(|value| std::cmp::Reverse(value.len()));
     values.dedup();
     Ok(values)
+}
+
+/// How a value may look in a log: as it is, line by line, in base64 with and without padding, and as a part
+/// of a URL.
+fn spellings(encoded: &str) -> Vec<String> {
+    let mut all = vec![encoded.to_owned(), encoded.trim_end_matches('=').to_owned()];
+    let decoded = base64::engine::general_purpose::STANDARD.decode(encoded).ok();
+    let Some(value) = decoded.and_then(|bytes| String::from_utf8(bytes).ok()) else { return all };
+    for line in value.lines().map(str::trim) {
+        all.push(line.to_owned());
+        all.push(url::form_urlencoded::byte_serialize(line.as_bytes()).collect());
+    }
+    all
 }
 
 fn without(text: &str, values: &[String]) -> String {
@@ -70,6 +79,15 @@ fn without(text: &str, values: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_spelling_of_a_value_goes() {
+        let mut values = spellings("cEBzcy93MHJkClNlY29uZCBsaW5l");
+        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        for text in ["p@ss/w0rd", "Second line", "p%40ss%2Fw0rd", "cEBzcy93MHJkClNlY29uZCBsaW5l"] {
+            assert_eq!(without(&format!("x {text} y"), &values), "x *** y", "{text}");
+        }
+    }
 
     #[test]
     fn longer_values_go_first() {
