@@ -94,6 +94,18 @@ impl Forges {
         }
     }
 
+    /// The token, where an address is below the server that it is for.
+    #[must_use]
+    pub fn token_for(&self, url: &str) -> Option<&Token> {
+        let (server, url) = (self.server.as_ref()?, url.parse::<Url>().ok()?);
+        let below = format!("{}/", server.path().trim_end_matches('/'));
+        let ours = url.origin() == server.origin()
+            && url.path().starts_with(&below)
+            && url.username().is_empty()
+            && url.password().is_none();
+        self.token.as_ref().filter(|_| ours)
+    }
+
     /// The token, for git.
     #[must_use]
     pub fn credentials(&self) -> Option<source::Credentials> {
@@ -145,6 +157,21 @@ mod tests {
         assert!(forges.is_ours(&"https://git.example.com/".parse().unwrap()));
         for other in ["http://git.example.com", "https://git.example.com:444", "https://example.com"] {
             assert!(!forges.is_ours(&other.parse().unwrap()), "{other}");
+        }
+        let forges = Forges { token: Some(Token::new("secret".into())), ..forges };
+        assert!(forges.token_for("https://git.example.com/a/b.git").is_some());
+        assert!(forges.token_for("https://GIT.example.com:443/a/b.git").is_some());
+        for other in [
+            "http://git.example.com/a/b.git",
+            "https://git.example.com:8443/a/b.git",
+            "https://git.example.com.evil.example/a",
+            "https://git.example.com@evil.example/a",
+            "https://evil.example/git.example.com/a",
+            "https://me@git.example.com/a/b.git",
+            "ssh://git.example.com/a",
+            "git.example.com:a/b",
+        ] {
+            assert!(forges.token_for(other).is_none(), "{other}");
         }
     }
 }

@@ -275,7 +275,7 @@ impl Api {
 }
 
 /// The whole body; `None` when it is larger than the limit.
-async fn read(mut response: Response) -> reqwest::Result<Option<Vec<u8>>> {
+pub(crate) async fn read(mut response: Response) -> reqwest::Result<Option<Vec<u8>>> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > BODY_LIMIT {
@@ -310,7 +310,7 @@ fn wait(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// What failed, down to its first cause, without the address.
-fn chain(error: &reqwest::Error) -> String {
+pub(crate) fn chain(error: &reqwest::Error) -> String {
     let kind = if error.is_timeout() { "no answer in time" } else { "the connection failed" };
     let mut text = kind.to_owned();
     let mut source = std::error::Error::source(error);

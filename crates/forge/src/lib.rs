@@ -15,6 +15,7 @@ mod http;
 mod model;
 mod pages;
 mod place;
+mod refs;
 mod token;
 
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use crate::{
         Account, Base, BranchAnswer, Comment, DESCRIPTION_LIMIT, Head, Pull, PullState, Status, StatusState,
     },
     place::{Kind, Place, PullUrl},
+    refs::{Branches, branches},
     token::Token,
 };
 use async_trait::async_trait;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use git2::Direction;
 
 use crate::open::is_url;
-use crate::remote::{Credentials, callbacks, translate};
+use crate::remote::{callbacks, translate};
 use crate::{Error, Result};
 
 /// All branches of a repository elsewhere, as one complete answer gave them.
@@ -17,21 +17,22 @@ pub struct Listing {
     pub branches: BTreeMap<String, String>,
 }
 
-/// Asks a repository by URL for its branches: always a new connection, nothing is cached.
+/// Asks a repository by URL for its branches: always a new connection, nothing is cached. For SSH and git's
+/// own protocol; over HTTP libgit2 would follow redirects to other repositories.
 ///
 /// libgit2 takes an answer as complete only when the flush packet that ends it has come (git's
 /// pack protocol, "Reference Discovery").
 ///
 /// # Errors
 /// When the URL is no URL; when the other side cannot be reached, refuses, or does not answer as git.
-pub fn list(url: &str, credentials: Option<&Credentials>) -> Result<Listing> {
-    if !is_url(url)? {
-        return Err(Error::UrlForm("a path"));
+pub fn list(url: &str) -> Result<Listing> {
+    if !is_url(url)? || url.to_ascii_lowercase().starts_with("http") {
+        return Err(Error::UrlForm("neither SSH nor git's own protocol"));
     }
     let failed = |error| translate(url, error);
     let mut remote = git2::Remote::create_detached(url).map_err(failed)?;
     let connection = remote
-        .connect_auth(Direction::Fetch, Some(callbacks(url, credentials)), None)
+        .connect_auth(Direction::Fetch, Some(callbacks(url, None)), None)
         .map_err(|error| translate(url, error))?;
     let heads = connection.list().map_err(|error| translate(url, error))?;
     let mut listing = Listing { default: None, branches: BTreeMap::new() };

@@ -78,8 +78,13 @@ pub async fn run(args: PreviewArgs, global: &Global, ui: &Ui, stop: Stop) -> Res
         approve: args.approve.clone(),
         given,
     };
-    let credentials = forges.credentials();
-    let render = async |pull: &Pull| sources(ui, &args, &*forge, pull, credentials.clone()).await;
+    let render = async |pull: &Pull| {
+        // git follows redirects on the same host, and takes the token along: an address that redirects is
+        // refused before git sees it.
+        let address = forge.place().clone_url();
+        forge::branches(&address, forges.token_for(&address)).await?;
+        sources(ui, &args, &*forge, pull, forges.credentials()).await
+    };
     let outcome = pull_request::preview(&session, &*forge, url.number, &options, render).await?;
     ui.clear();
     match outcome {

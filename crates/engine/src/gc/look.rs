@@ -6,10 +6,10 @@ use std::{collections::BTreeMap, time::Duration};
 use cluster::{EnvironmentRecord, RefKind, State};
 use futures::{StreamExt as _, stream};
 use plan::stale::{ForgeAnswer, Look, PullState};
-use source::Listing;
 
 use super::{SIDE_BY_SIDE, reference};
 use crate::{Error, Forges, Result};
+use forge::Branches;
 
 /// Longest wait for one remote. libgit2 itself would wait for as long as the connection stands.
 const REMOTE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -23,7 +23,7 @@ pub(super) async fn at(forges: &Forges, records: &[EnvironmentRecord]) -> Vec<Lo
         .collect();
     remotes.sort();
     remotes.dedup();
-    let listings: BTreeMap<String, std::result::Result<Listing, String>> = stream::iter(remotes)
+    let listings: BTreeMap<String, std::result::Result<Branches, String>> = stream::iter(remotes)
         .map(|remote| async move {
             let listing = list(forges, &remote).await;
             (remote, listing)
@@ -58,7 +58,7 @@ fn is_branch(record: &EnvironmentRecord) -> bool {
 async fn one(
     forges: &Forges,
     record: &EnvironmentRecord,
-    listing: Option<&std::result::Result<Listing, String>>,
+    listing: Option<&std::result::Result<Branches, String>>,
 ) -> Look {
     let nothing = |why: &str| Look::Nothing { why: why.to_owned() };
     if matches!(record.spec.state, State::Deleting | State::DeleteBlocked) {
@@ -95,11 +95,11 @@ async fn pull(forges: &Forges, record: &EnvironmentRecord, number: u64) -> Resul
     Ok(Look::Pull { state, at: pull.closed_at })
 }
 
-async fn branch(forges: &Forges, record: &EnvironmentRecord, listing: &Listing, name: &str) -> Look {
-    let commit = listing.branches.get(name).cloned();
+async fn branch(forges: &Forges, record: &EnvironmentRecord, listing: &Branches, name: &str) -> Look {
+    let commit = listing.all.get(name).cloned();
     let default = listing.default.iter().filter(|default| *default != name);
     let others =
-        listing.branches.keys().filter(|other| *other != name && Some(*other) != listing.default.as_ref());
+        listing.all.keys().filter(|other| *other != name && Some(*other) != listing.default.as_ref());
     let forge = match &commit {
         Some(_) => ForgeAnswer::NotAsked,
         None => answer(forges, record, name).await,
@@ -128,16 +128,21 @@ async fn answer(forges: &Forges, record: &EnvironmentRecord, name: &str) -> Forg
     })
 }
 
-/// Lists a remote on a connection of its own.
-async fn list(forges: &Forges, remote: &str) -> std::result::Result<Listing, String> {
-    let (url, credentials) = (remote.to_owned(), forges.credentials());
-    let work = tokio::task::spawn_blocking(move || source::list(&url, credentials.as_ref()));
+/// Lists a remote on a connection of its own. Over HTTP nothing is followed anywhere; libgit2, which would
+/// follow, is left what has no redirects.
+async fn list(forges: &Forges, remote: &str) -> std::result::Result<Branches, String> {
+    let lines = |found: spec::Diagnostic| {
+        [found.cause].into_iter().chain(found.detail).collect::<Vec<_>>().join(": ")
+    };
+    if remote.starts_with("http://") || remote.starts_with("https://") {
+        let listing = forge::branches(remote, forges.token_for(remote)).await;
+        return listing.map_err(|error| lines(error.diagnostic()));
+    }
+    let url = remote.to_owned();
+    let work = tokio::task::spawn_blocking(move || source::list(&url));
     match tokio::time::timeout(REMOTE_TIMEOUT, work).await {
-        Ok(Ok(Ok(listing))) => Ok(listing),
-        Ok(Ok(Err(error))) => {
-            let found = error.diagnostic();
-            Err([found.cause].into_iter().chain(found.detail).collect::<Vec<_>>().join(": "))
-        }
+        Ok(Ok(Ok(listing))) => Ok(Branches { default: listing.default, all: listing.branches }),
+        Ok(Ok(Err(error))) => Err(lines(error.diagnostic())),
         Ok(Err(_)) => Err(format!("the answer of {remote} cannot be read")),
         Err(_) => Err(format!("{remote} does not answer within {} s", REMOTE_TIMEOUT.as_secs())),
     }
