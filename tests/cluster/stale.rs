@@ -439,7 +439,7 @@ fn cannot_be_seen(
     remote.push(&other, "trunk")?;
     for _ in 0..2 {
         let pass = Pass::of(&gc_with(case, forge), 0)?;
-        pass.decides(environment, "keep", "none", "no other known ref")?;
+        pass.decides(environment, "keep", "none", "another repository may stand")?;
         pass.removed(&[])?;
     }
     stays(case, environment)

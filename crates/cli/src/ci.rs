@@ -3,7 +3,7 @@
 
 use clap::Args;
 use engine::{Error, Forges};
-use forge::{Kind, PullUrl, Token};
+use forge::{Forge, Kind, PullUrl, Token};
 use serde_json::Value;
 use spec::Diagnostic;
 use url::Url;
@@ -16,7 +16,7 @@ pub struct ForgeArgs {
     forge: Option<String>,
     /// Server that MIMEO_FORGE_TOKEN is for; it is sent to no other (default: the CI job's)
     #[arg(long, value_name = "URL", env = "MIMEO_FORGE_URL")]
-    forge_url: Option<Url>,
+    forge_url: Option<String>,
 }
 
 impl ForgeArgs {
@@ -25,7 +25,25 @@ impl ForgeArgs {
     pub fn forges(&self, named: Option<&Url>) -> Result<Forges, Error> {
         let token = Token::from_environment()?;
         let ci = variable("GITHUB_SERVER_URL").and_then(|url| url.parse::<Url>().ok());
-        let server = self.forge_url.clone().or_else(|| named.cloned()).or_else(|| ci.clone());
+        // An empty variable is one that nobody set.
+        let given = match self.forge_url.as_deref().map(str::trim).filter(|url| !url.is_empty()) {
+            Some(url) => Some(url.parse::<Url>().map_err(|error| {
+                Diagnostic::error("ARG008", format!("it is no URL: {error}"))
+                    .on("--forge-url, MIMEO_FORGE_URL")
+                    .help("Write https://HOST")
+            })?),
+            None => None,
+        };
+        if let (Some(given), Some(named), Some(_)) = (&given, named, &token)
+            && given.origin() != named.origin()
+        {
+            let cause = format!("the token is for {given}, the pull request is on {named}");
+            return Err(Diagnostic::error("ARG009", cause)
+                .on("--forge-url, MIMEO_FORGE_URL")
+                .help("Name the pull request's server, or leave it out")
+                .into());
+        }
+        let server = given.or_else(|| named.cloned()).or_else(|| ci.clone());
         let own = server.is_some() && server == ci;
         let kind = match &self.forge {
             Some(word) => Some(word.parse()?),
@@ -33,6 +51,19 @@ impl ForgeArgs {
         };
         let api = variable("GITHUB_API_URL").and_then(|url| url.parse().ok()).filter(|_| own);
         Ok(Forges { server, api, token, kind })
+    }
+}
+
+/// The repository of a pull request, named as the forge names it: however somebody spells the URL, it is one
+/// pull request with one environment.
+pub async fn connect(forges: &Forges, url: &PullUrl) -> Result<Box<dyn Forge>, Error> {
+    let forge = forges.connect(&url.server, &url.owner, &url.name).await?;
+    let repository = forge.pull(url.number).await?.base.repository;
+    match repository.split_once('/') {
+        Some((owner, name)) if (owner, name) != (url.owner.as_str(), url.name.as_str()) => {
+            forges.connect(&url.server, owner, name).await
+        }
+        _ => Ok(forge),
     }
 }
 

@@ -321,6 +321,9 @@ pub struct PullRequestSpec {
 pub struct Approval {
     /// The full commit id; another head voids the approval.
     pub commit: String,
+    /// The branch it is to be merged into, which decides over TTL and policy; another one voids it, too.
+    #[serde(default)]
+    pub base: String,
     /// The person's login on the forge, who may write to the base repository.
     pub by: String,
     /// When, RFC 3339.

@@ -95,6 +95,13 @@ impl Records {
         self.cluster.delete(&resource_of::<PullRequest>(), &object, &uid, Propagation::Background).await
     }
 
+    /// Whether an object has the name that its content gives it: one that somebody wrote by hand speaks for no
+    /// pull request.
+    #[must_use]
+    pub fn is_itself(&self, pull: &PullRequest) -> bool {
+        self.pull_object(&pull.spec.repository, pull.spec.number).name == pull.name_any()
+    }
+
     fn pull_object(&self, repository: &str, number: u64) -> ObjectRef {
         let digest = plan::digest(&serde_json::json!(repository));
         self.object("PullRequest", &format!("pr-{}-{number}", digest.get(..16).unwrap_or(&digest)))

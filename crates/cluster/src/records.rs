@@ -118,10 +118,33 @@ impl Records {
     /// # Errors
     /// [`Error::NotInstalled`] when the cluster does not know the kind; any failure of the request.
     pub async fn list(&self) -> Result<Vec<EnvironmentRecord>> {
+        Ok(self.list_all().await?.0)
+    }
+
+    /// All records, and the names of those that cannot be read: one that somebody wrote by hand must not stop
+    /// everybody's commands. A status that cannot be read counts as none.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn list_all(&self) -> Result<(Vec<EnvironmentRecord>, Vec<String>)> {
         let resource = resource_of::<EnvironmentRecord>();
         match self.cluster.list(&resource, Some(&self.namespace), "").await {
             Ok(listing) => {
-                listing.items.into_iter().map(|item| parse(&self.environment("?"), item)).collect()
+                let (mut records, mut broken) = (Vec::new(), Vec::new());
+                for mut item in listing.items {
+                    let name = plan::text(&item, &["metadata", "name"]).unwrap_or("?").to_owned();
+                    let object = self.environment(&name);
+                    let whole = parse(&object, item.clone());
+                    let read = whole.or_else(|_| {
+                        item.as_object_mut().map(|fields| fields.remove("status"));
+                        parse(&object, item)
+                    });
+                    match read {
+                        Ok(record) => records.push(record),
+                        Err(error) => broken.push(format!("{name}: {error}")),
+                    }
+                }
+                Ok((records, broken))
             }
             Err(Error::Api { code: 404, .. }) => Err(Error::NotInstalled),
             Err(error) => Err(error),
@@ -392,7 +415,18 @@ impl Records {
         receipt.metadata.namespace = Some(self.namespace.clone());
         match self.cluster.create(&resource, &object, &to_value(&object, &receipt)?).await {
             Ok(live) => parse(&object, live),
-            Err(Error::Api { code: 409, .. }) => Ok(receipt),
+            // One that proves nothing yields to one that does.
+            Err(Error::Api { code: 409, .. }) => match self.cluster.get(&resource, &object).await? {
+                Some(live) => {
+                    let known: Receipt = parse(&object, live)?;
+                    if receipt.spec.proven && !known.spec.proven {
+                        self.replace_receipt(&Receipt { metadata: known.metadata, ..receipt.clone() })
+                            .await?;
+                    }
+                    Ok(receipt)
+                }
+                None => Ok(receipt),
+            },
             Err(error) => Err(error),
         }
     }

@@ -27,6 +27,9 @@ pub(crate) async fn tombstone(session: &Session, name: &str, error: &Error) -> R
     for entry in &leftovers {
         looks.push(look_for(session, &record, entry).await);
     }
+    if record.spec.namespace_owned {
+        looks.push(volumes(session, &record.spec.namespace, Duration::ZERO).await);
+    }
     let mut receipt = receipt_spec(session, &record, stored.inventory.entries.len(), looks);
     receipt.proven = false;
     receipt.blocked = error
@@ -70,7 +73,8 @@ async fn ours(session: &Session, who: Provenance<'_>, entries: Vec<Entry>) -> Re
     let mut left = Vec::new();
     for entry in inventory.entries {
         let Some(live) = observed.live.get(&entry.object.key()) else { continue };
-        if matches!(ownership(live, Some(&entry), who), Ownership::Ours { .. }) {
+        let kept = plan::keeps(live).is_some();
+        if !kept && matches!(ownership(live, Some(&entry), who), Ownership::Ours { .. }) {
             let uid = plan::uid(live).map(str::to_owned);
             left.push(Entry { uid, pending: false, ..entry });
         }
@@ -81,8 +85,15 @@ async fn ours(session: &Session, who: Provenance<'_>, entries: Vec<Entry>) -> Re
 /// Goes on with every abandoned teardown: deletes by uid what is not on its way out, and turns the tombstone
 /// into a proof when nothing is left. What fails is tried again in the next pass.
 pub(crate) async fn sweep(session: &Session) -> Result<()> {
-    for receipt in session.records.receipts().await? {
-        if receipt.spec.proven || receipt.spec.leftovers.is_empty() {
+    let receipts = session.records.receipts().await?;
+    if receipts.iter().all(|receipt| receipt.spec.proven) {
+        return Ok(());
+    }
+    let living: Vec<String> =
+        session.records.list().await?.into_iter().map(|record| record.spec.id).collect();
+    for receipt in receipts {
+        // What lives is no leftover, whatever a receipt says.
+        if receipt.spec.proven || living.contains(&receipt.spec.id) {
             continue;
         }
         if let Err(error) = go_on(session, &receipt).await {
@@ -101,7 +112,10 @@ async fn go_on(session: &Session, receipt: &Receipt) -> Result<()> {
         session.keep_going()?;
         let resource = session.resource(&entry.object).await?;
         let Some(live) = session.cluster.get(&resource, &entry.object).await? else { continue };
-        let ours = ownership(&live, Some(entry), who) == (Ownership::Ours { marked: true });
+        let owner = live.pointer("/metadata/annotations").and_then(|all| all.get(plan::OWNER_ANNOTATION));
+        let ours = ownership(&live, Some(entry), who) == (Ownership::Ours { marked: true })
+            && owner.and_then(serde_json::Value::as_str) == Some(spec.record_uid.as_str())
+            && plan::keeps(&live).is_none();
         let uid = plan::uid(&live).unwrap_or_default();
         if ours
             && !plan::is_terminating(&live)
@@ -111,17 +125,16 @@ async fn go_on(session: &Session, receipt: &Receipt) -> Result<()> {
             session.tell(Event::Note(format!("{}: {} is deleted", spec.environment, entry.object)));
         }
     }
-    if left == spec.leftovers {
+    if !left.is_empty() && left == spec.leftovers {
         return Ok(());
     }
     let mut next = receipt.clone();
     next.spec.finished = session.cluster.now().to_string();
     if left.is_empty() {
         next.spec.looks.iter_mut().for_each(|look| look.found.clear());
-        let namespace = spec.leftovers.iter().find(|entry| entry.object.is("", "Namespace"));
-        if let Some(namespace) = namespace {
-            next.spec.looks.push(volumes(session, &namespace.object.name, GOING).await);
-        }
+        // An owned namespace has the environment's name; in a borrowed one of that name nothing is bound.
+        next.spec.looks.retain(|look| !look.what.starts_with("PersistentVolumes"));
+        next.spec.looks.push(volumes(session, &spec.environment, GOING).await);
         let found = next.spec.looks.iter().flat_map(|look| &look.found);
         next.spec.proven = found.filter(|found| !is_kept(found)).count() == 0;
     }

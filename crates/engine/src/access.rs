@@ -69,7 +69,7 @@ pub(crate) async fn gain(session: &Session, record: &EnvironmentRecord, lease: &
 }
 
 /// Whether the namespace with the environment's name carries its label and the uid of its record.
-async fn is_environments(session: &Session, record: &EnvironmentRecord) -> Result<bool> {
+pub(crate) async fn is_environments(session: &Session, record: &EnvironmentRecord) -> Result<bool> {
     let object = read::core("Namespace", None, &record.spec.namespace);
     let resource = session.resource(&object).await?;
     let live = session.cluster.get(&resource, &object).await?;

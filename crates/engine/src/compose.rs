@@ -223,6 +223,17 @@ fn is_before_delete(object: &RenderedObject) -> bool {
 pub fn before_delete(rendered: &Rendered) -> Result<Vec<HookMark>, Vec<Diagnostic>> {
     let (mut hooks, mut found) = (Vec::new(), Vec::new());
     for object in rendered.objects.iter().filter(|object| is_before_delete(object)) {
+        if rendered.policy.namespace != NamespacePolicy::Owned {
+            found.push(
+                Diagnostic::error(
+                    "TPL020",
+                    "a hook before the deletion needs a namespace of the environment's own",
+                )
+                .at(object.file.clone(), object.line, 1)
+                .help("Remove `policy.namespace` from the spec, or the hook from the template"),
+            );
+            continue;
+        }
         let component = rendered.components.iter().find(|component| component.name == object.component);
         let level = component.map_or(0, |component| component.level);
         match template_object(rendered, object, level) {

@@ -12,8 +12,8 @@ use plan::{Action, Entry, Ownership, Provenance, TeardownPhase, ownership, teard
 use spec::{Category, Diagnostic};
 
 use crate::{
-    Error, Event, Result, Session, abandoned, access, execute, hooks, observe::IN_FLIGHT, pull_request, read,
-    up,
+    Error, Event, Result, Session, abandoned, access, execute, gc, hooks, observe::IN_FLIGHT, pull_request,
+    read, up,
 };
 
 /// How `down` behaves.
@@ -63,6 +63,13 @@ pub(crate) async fn take_down(
     options: &Options,
 ) -> Result<ReceiptSpec> {
     let name = record.name_any();
+    if !gc::is_itself(&record) {
+        lease.release().await?;
+        return Err(Diagnostic::new("ENV025", Category::Refused, "the record is not what its content says")
+            .on(name)
+            .help("It was copied, or changed by hand: compare its name and id with repository, ref and spec")
+            .into());
+    }
     let outcome = async {
         pull_request::will_go(session, &record, options.reason.as_deref()).await?;
         run(session, record, &lease, options).await

@@ -74,6 +74,8 @@ impl<'a> Run<'a> {
                 self.tell_copies(&watcher, wave);
             }
         }
+        // A program may have been up for a moment only, and earlier waves may have been hurt by later ones.
+        watcher.settle(&self.plan.waves, self.patience, self.lease, self.wanted).await?;
         Ok(watcher)
     }
 

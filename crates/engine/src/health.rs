@@ -13,7 +13,7 @@ use plan::{
 use serde_json::Value;
 use spec::{Category, Diagnostic};
 
-use crate::{Error, Event, Result, Session, read, up::Wanted};
+use crate::{Error, Event, Result, Session, read, redact, up::Wanted};
 
 /// How long to wait, and how patiently.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,9 @@ pub struct Patience {
 
 /// How often it is told what is waited for.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How long a changed workload has to stay healthy before the environment is called ready: what ends at once
+/// is Available for a moment, and Kubernetes says so.
+const SETTLING: Duration = Duration::from_secs(2);
 /// How often it is asked, while nothing is written, whether the result is still wanted.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// How long an object that was written may stay unseen before the others are judged without it.
@@ -45,6 +48,10 @@ pub(crate) struct Watcher<'a> {
     since: BTreeMap<Key, (Trouble, Instant)>,
     logged: BTreeMap<Key, String>,
     told: BTreeSet<String>,
+    /// When the first workloads were healthy.
+    healthy: Option<Instant>,
+    /// Values of the environment's Secrets, read when something that may hold them is to be shown.
+    secrets: tokio::sync::OnceCell<Vec<String>>,
     /// Component to how long its images may take.
     images: BTreeMap<String, Duration>,
 }
@@ -70,6 +77,8 @@ impl<'a> Watcher<'a> {
             since: BTreeMap::new(),
             logged: BTreeMap::new(),
             told: BTreeSet::new(),
+            healthy: None,
+            secrets: tokio::sync::OnceCell::new(),
             images,
         }
     }
@@ -187,6 +196,9 @@ impl<'a> Watcher<'a> {
                 }
             }
             if all_healthy {
+                if objects.iter().any(|object| object.group == "apps" || object.kind == "Pod") {
+                    self.healthy.get_or_insert_with(Instant::now);
+                }
                 return Ok(());
             }
             if told.elapsed() >= HEARTBEAT {
@@ -207,6 +219,30 @@ impl<'a> Watcher<'a> {
                 () = tokio::time::sleep_until(next_look.into()) => {}
             }
         }
+    }
+
+    /// Judges everything once more before it is called ready; workloads that this run has changed not before
+    /// they had a moment to fall over.
+    pub(crate) async fn settle(
+        &mut self,
+        waves: &[Wave],
+        patience: Patience,
+        lease: &Lease,
+        wanted: Option<&dyn Wanted>,
+    ) -> Result<()> {
+        let Some(last) = waves.last() else { return Ok(()) };
+        let changed = self.expected.keys().any(|key| key.group == "apps" || key.kind == "Pod");
+        if let Some(healthy) = self.healthy.filter(|_| changed) {
+            let pause = SETTLING.saturating_sub(healthy.elapsed());
+            let session = self.session;
+            let slept = async {
+                tokio::time::sleep(pause).await;
+                Ok::<(), Error>(())
+            };
+            session.waiting(slept).await?;
+        }
+        let wait_for = waves.iter().flat_map(|wave| wave.wait_for.clone()).collect();
+        self.wait(&Wave { order: last.order, steps: Vec::new(), wait_for }, patience, lease, wanted).await
     }
 
     /// How long a trouble of an object may last.
@@ -272,7 +308,7 @@ impl<'a> Watcher<'a> {
         let cause = match health {
             Health::Healthy { note } => note.clone().unwrap_or_default(),
             Health::Progressing { cause } => cause.clone(),
-            Health::Trouble(finding) | Health::Failed(finding) => finding.cause.clone(),
+            Health::Trouble(finding) | Health::Failed(finding) => self.without_secrets(&finding.cause).await,
         };
         if self.shown.get(&key).is_some_and(Health::is_healthy) {
             let component = self.component(&key);
@@ -294,6 +330,15 @@ impl<'a> Watcher<'a> {
         self.shown.insert(key, health.clone());
     }
 
+    /// What a program said may hold the secrets of its environment, and a terminal is often a CI log.
+    async fn without_secrets(&self, text: &str) -> String {
+        let values = self.secrets.get_or_init(|| async {
+            // Whoever may not read them cannot strip them either; he sees what kubectl would show him.
+            redact::values(self.session, &self.namespace).await.unwrap_or_default()
+        });
+        redact::without(text, values.await)
+    }
+
     fn component(&self, key: &Key) -> String {
         self.components.get(key).cloned().unwrap_or_default()
     }
@@ -309,6 +354,7 @@ impl<'a> Watcher<'a> {
         if text.trim().is_empty() {
             text = logs(!finding.previous).await.unwrap_or_default();
         }
+        let text = self.without_secrets(&text).await;
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
         let from = container.map_or(pod.to_owned(), |container| format!("{pod}/{container}"));
         (!lines.is_empty()).then_some((from, lines))
@@ -319,7 +365,7 @@ impl<'a> Watcher<'a> {
         let mut diagnostic = Diagnostic::new(
             "CMP001",
             Category::Component,
-            format!("component {component} failed: {}", finding.cause),
+            format!("component {component} failed: {}", self.without_secrets(&finding.cause).await),
         )
         .on(object.short())
         .help("Correct the cause and run the same command again; what was done is kept and recorded");

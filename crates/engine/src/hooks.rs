@@ -9,9 +9,10 @@ use std::{
 use cluster::{EnvironmentRecord, HookMark, Lease, StoredInventory};
 use kube::ResourceExt as _;
 use plan::{Desired, Inputs, ObjectRef, Order, Origin, Provenance, Stage};
+use spec::{Category, Diagnostic};
 
 use crate::{
-    Error, Result, Session,
+    Error, Result, Session, access,
     execute::Run,
     health::Patience,
     observe::{dry_runs, observe},
@@ -33,6 +34,7 @@ pub(crate) async fn before_delete(
     session.phase("hooks before the deletion");
     let record_uid = record.uid().unwrap_or_default();
     let who = Provenance { environment: &record.spec.id, record_uid: &record_uid };
+    trusted(session, record).await?;
     let desired = desired(&record.spec.before_delete, &record_uid);
     let wanted: Vec<ObjectRef> = desired.iter().map(|hook| hook.object.clone()).collect();
     // Only the hooks are looked at: nothing else may be made, changed or pruned.
@@ -69,6 +71,39 @@ pub(crate) async fn before_delete(
         patience,
     };
     run.waves().await.map(|_| ())
+}
+
+/// A record can be written by every mimeo user, and a teardown may run with the rights of somebody who may do
+/// more: only what the user could have run in the environment itself is run, Jobs in its own namespace.
+async fn trusted(session: &Session, record: &EnvironmentRecord) -> Result<()> {
+    let spec = &record.spec;
+    let refused = |cause: &str| {
+        Diagnostic::new("DEL004", Category::Refused, cause)
+            .on(record.name_any())
+            .help("Look at spec.beforeDelete of the record, then leave the hooks out with `mimeo down --skip-hooks`")
+    };
+    for hook in &spec.before_delete {
+        let object =
+            ObjectRef::of(&hook.manifest).ok_or_else(|| refused("a hook of the record is no object"))?;
+        let label =
+            hook.manifest.pointer("/metadata/labels").and_then(|labels| labels.get(plan::ENVIRONMENT_LABEL));
+        if !object.is("batch", "Job")
+            || object.namespace.as_ref() != Some(&spec.namespace)
+            || label.and_then(serde_json::Value::as_str) != Some(spec.id.as_str())
+        {
+            return Err(refused("a hook of the record is no Job of the environment").into());
+        }
+    }
+    if !spec.namespace_owned {
+        return Err(refused(
+            "hooks run in a namespace of the environment's own only, and this one is borrowed",
+        )
+        .into());
+    }
+    if !access::is_environments(session, record).await? {
+        return Err(refused("the namespace of the record is not the environment's").into());
+    }
+    Ok(())
 }
 
 /// Components that need others say goodbye before those do.

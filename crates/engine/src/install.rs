@@ -84,8 +84,10 @@ async fn established(session: &Session) -> Result<()> {
 /// # Errors
 /// A refusal that names the environments; any failure of a request.
 pub async fn uninstall(session: &Session) -> Result<usize> {
-    match session.records.list().await {
-        Ok(records) if !records.is_empty() => return Err(alive(&records)),
+    match session.records.list_all().await {
+        Ok((records, broken)) if !records.is_empty() || !broken.is_empty() => {
+            return Err(alive(&records, &broken));
+        }
         Ok(_) | Err(cluster::Error::NotInstalled) => {}
         Err(error) => return Err(error.into()),
     }
@@ -119,8 +121,9 @@ pub async fn uninstall(session: &Session) -> Result<usize> {
     Ok(done)
 }
 
-fn alive(records: &[cluster::EnvironmentRecord]) -> Error {
-    let names: Vec<String> = records.iter().map(ResourceExt::name_any).collect();
+fn alive(records: &[cluster::EnvironmentRecord], broken: &[String]) -> Error {
+    let names: Vec<String> =
+        records.iter().map(ResourceExt::name_any).chain(broken.iter().cloned()).collect();
     Diagnostic::new("ENV018", Category::Refused, format!("environments live: {}", names.join(", ")))
         .help("Take them down first, each with `mimeo down NAME`")
         .into()

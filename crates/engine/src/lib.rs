@@ -29,6 +29,7 @@ pub mod plan_file;
 pub mod preview;
 pub mod pull_request;
 mod read;
+mod redact;
 mod session;
 pub mod status;
 pub mod up;

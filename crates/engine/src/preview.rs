@@ -9,7 +9,7 @@ use spec::{Category, Diagnostic};
 
 use crate::{
     Error, Result, Session, access,
-    compose::{Surroundings, compose, namespace},
+    compose::{Surroundings, before_delete, compose, namespace},
     observe::{dry_runs, observe},
     read,
 };
@@ -61,9 +61,58 @@ pub async fn preview(session: &Session, rendered: &Rendered) -> Result<Preview> 
         observed: &observed,
     };
     let observed = dry_runs(session, &inputs).await?;
-    let plan = plan::plan(&Inputs { observed: &observed, ..inputs })
+    let mut plan = plan::plan(&Inputs { observed: &observed, ..inputs })
         .map_err(|refusals| Error::Found(refusals.iter().map(refused).collect()))?;
+    if let Some(record) = &record {
+        plan.settings = settings(record, rendered)?;
+    }
     Ok(Preview { record, stored, desired, observed, plan })
+}
+
+/// What the record is to say otherwise than it does: it decides over the end of the environment.
+fn settings(record: &EnvironmentRecord, rendered: &Rendered) -> Result<Vec<String>> {
+    let known = &record.spec;
+    let mut lines = Vec::new();
+    let mut changed = |what: &str, before: String, after: String| {
+        if before != after {
+            lines.push(format!("{what}: {before} → {after}"));
+        }
+    };
+    let yes = |value: bool| if value { "yes" } else { "no" }.to_owned();
+    changed("protected", yes(known.protected), yes(rendered.lifecycle.protected));
+    if known.extended_until.is_none() {
+        changed("ttl", ttl(record), rendered.lifecycle.ttl_seconds.map_or("none".to_owned(), seconds));
+    }
+    let hooks = before_delete(rendered).map_err(Error::Found)?;
+    let before: Vec<&cluster::HookMark> = known.before_delete.iter().collect();
+    for hook in before.iter().filter(|hook| !hooks.contains(hook)) {
+        changed("hook before the deletion", name_of(hook), "none".to_owned());
+    }
+    for hook in hooks.iter().filter(|hook| !before.contains(hook)) {
+        changed("hook before the deletion", "none".to_owned(), name_of(hook));
+    }
+    for (name, input) in &rendered.parameters {
+        let before = known.inputs.get(name).map_or("none".to_owned(), Value::to_string);
+        changed(name, before, input.value.to_string());
+    }
+    Ok(lines)
+}
+
+fn name_of(hook: &cluster::HookMark) -> String {
+    let object = ObjectRef::of(&hook.manifest).map(|object| object.short()).unwrap_or_default();
+    format!("{object} ({})", &plan::digest(&hook.manifest)[..12])
+}
+
+/// The TTL that the record was written with.
+fn ttl(record: &EnvironmentRecord) -> String {
+    let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    let end = record.spec.expires_at.as_deref().and_then(time);
+    let length = end.zip(time(&record.spec.last_up)).map(|(end, begin)| end.duration_since(begin).as_secs());
+    length.and_then(|length| u64::try_from(length).ok()).map_or("none".to_owned(), seconds)
+}
+
+fn seconds(seconds: u64) -> String {
+    format!("{seconds}s")
 }
 
 /// A name is made from a hash of the identity, so two environments with one name are next to

@@ -151,6 +151,7 @@ pub(crate) fn components(
     let objects: Vec<(String, ObjectRef)> = rendered
         .objects
         .iter()
+        .filter(|object| object.hook != Some(render::HookPoint::BeforeDelete))
         .filter_map(|object| Some((object.component.clone(), ObjectRef::of(&object.manifest)?)))
         .collect();
     let entries: Vec<(String, &ObjectRef)> =

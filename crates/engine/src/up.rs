@@ -205,6 +205,9 @@ async fn run(
 async fn read_world(session: &Session, rendered: &Rendered, lease: &Lease) -> Result<Preview> {
     match preview(session, rendered).await {
         Err(Error::Terminating { namespace, uid }) => {
+            if let Some(record) = session.records.get(&rendered.env.name).await? {
+                refuse_deleting(&record)?;
+            }
             wait_for_old_namespace(session, &namespace, &uid).await?;
             preview(session, rendered).await
         }

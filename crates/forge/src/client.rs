@@ -186,6 +186,18 @@ impl Forge for Client {
         self.look(&call).await.map(drop)
     }
 
+    async fn knows(&self, commit: &str) -> Result<bool> {
+        let mut call = self.commit_call(commit, &["git", "commits", commit], Access::Repository)?;
+        call.what = format!("commit {commit} of {}", self.here());
+        let Some(body) = self.look(&call).await? else { return Ok(false) };
+        let answer = Object { what: &call.what, value: &body };
+        let found = answer.text("sha")?;
+        if found == commit {
+            return Ok(true);
+        }
+        Err(answer.wrong("it is about another commit".to_owned()))
+    }
+
     async fn statuses(&self, commit: &str) -> Result<Vec<Status>> {
         let call = self.commit_call(commit, &["commits", commit, "statuses"], Access::ReadStatuses)?;
         let what = call.what.clone();

@@ -115,6 +115,13 @@ pub trait Forge: Send + Sync {
     /// [`Error::TokenMissing`] without a token.
     async fn delete_comment(&self, id: u64) -> Result<()>;
 
+    /// Whether the repository has this commit (40 or 64 hexadecimal digits): another repository that was made
+    /// at the same address does not.
+    ///
+    /// # Errors
+    /// When the forge does not say.
+    async fn knows(&self, commit: &str) -> Result<bool>;
+
     /// All statuses of a commit (40 or 64 hexadecimal digits), newest first; several of one context are its history.
     ///
     /// # Errors

@@ -84,6 +84,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
         manifests: inputs.manifests.to_owned(),
         waves: waves(inputs.desired, steps),
         prune,
+        settings: Vec::new(),
         notes,
         at_stake,
     })

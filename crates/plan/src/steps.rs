@@ -110,6 +110,9 @@ pub struct Plan {
     pub waves: Vec<Wave>,
     /// Deletes, in reverse order of apply, after everything is healthy.
     pub prune: Vec<Step>,
+    /// What the record will say otherwise, such as `protected: no → yes`: no object changes with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<String>,
     /// What was kept, skipped or waits.
     pub notes: Vec<Note>,
     /// What is lost when this plan runs: it needs an approval bound to the plan's digest.
@@ -128,7 +131,7 @@ impl Plan {
         self.steps().filter(|step| step.action == Action::Recreate && step.object.is("batch", "Job"))
     }
 
-    /// Whether nothing changes.
+    /// Whether no object changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps().next().is_none()
@@ -158,7 +161,7 @@ impl Plan {
         let mut lines: Vec<String> =
             keys.into_iter().filter_map(|key| difference(before.get(key), after.get(key))).collect();
         if lines.is_empty() {
-            lines.push("the order, the notes or the commit are other ones".to_owned());
+            lines.push("the order, the settings, the notes or the commit are other ones".to_owned());
         }
         lines
     }
@@ -204,6 +207,7 @@ mod tests {
             waves: vec![Wave { order, steps, wait_for: Vec::new() }],
             prune: Vec::new(),
             notes: Vec::new(),
+            settings: Vec::new(),
             at_stake: Vec::new(),
         }
     }

@@ -4,7 +4,12 @@ use clap::Args;
 use engine::{Error, pull_request};
 use forge::PullUrl;
 
-use crate::{args::Global, ci::ForgeArgs, commands::session, ui::Ui};
+use crate::{
+    args::Global,
+    ci::{self, ForgeArgs},
+    commands::session,
+    ui::Ui,
+};
 
 /// Let one commit of a fork's pull request have a preview
 ///
@@ -29,7 +34,7 @@ pub async fn run(args: ApproveArgs, global: &Global, ui: &Ui) -> Result<u8, Erro
     let url: PullUrl = args.pull.parse()?;
     let forges = args.forge.forges(Some(&url.server))?;
     let session = session(global, ui).await?;
-    let forge = forges.connect(&url.server, &url.owner, &url.name).await?;
+    let forge = ci::connect(&forges, &url).await?;
     let approval = pull_request::approve(&session, &*forge, url.number, &args.commit).await?;
     ui.clear();
     match ui.structured(&approval) {

@@ -38,5 +38,5 @@ pub async fn run(args: DiffArgs, global: &Global, ui: &Ui) -> Result<u8, Error> 
         Some(text) => ui.data(&text),
         None => ui.data(&views::plan::text(&preview.plan)),
     }
-    Ok(u8::from(!preview.plan.is_empty()))
+    Ok(u8::from(!preview.plan.is_empty() || !preview.plan.settings.is_empty()))
 }

@@ -64,13 +64,14 @@ pub struct PreviewArgs {
 
 pub async fn run(args: PreviewArgs, global: &Global, ui: &Ui, stop: Stop) -> Result<u8, Error> {
     let given = jiff::Timestamp::now();
+    spec::name::SpecName::new(&args.spec).map_err(|error| Error::from(error.diagnostic()))?;
     let url: PullUrl = match &args.pr {
         Some(url) => url.parse()?,
         None => ci::pull()?,
     };
     let forges = args.forge.forges(Some(&url.server))?;
     let session = session(global, ui).await?.stopped_by(stop);
-    let forge = forges.connect(&url.server, &url.owner, &url.name).await?;
+    let forge = ci::connect(&forges, &url).await?;
     let options = pull_request::Options {
         spec: args.spec.clone(),
         timeout: args.timeout,

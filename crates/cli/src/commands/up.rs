@@ -36,7 +36,7 @@ pub struct UpArgs {
     #[command(flatten)]
     inputs: Inputs,
     /// Run a plan that `mimeo plan -o FILE` made, exactly as it is; refused when the world has moved
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["spec", "rev", "name", "repository", "path", "set", "values", "image_map"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["spec", "rev", "name", "repository", "path", "set", "values"])]
     plan: Option<std::path::PathBuf>,
     /// Show the plan and change nothing
     #[arg(long)]

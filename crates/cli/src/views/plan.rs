@@ -24,6 +24,9 @@ pub fn text(plan: &Plan) -> String {
     for step in plan.steps() {
         lines.extend(step_lines(step));
     }
+    for setting in &plan.settings {
+        lines.push(format!("{WARN}~{WARN:#} environment: {}", plain(setting)));
+    }
     for note in &plan.notes {
         lines.push(format!("{WARN}!{WARN:#} {}: {}", note.object, plain(&note.text)));
     }
@@ -55,6 +58,7 @@ fn counted(plan: &Plan, words: [&str; 4]) -> String {
         .map(|(action, word)| (plan.steps().filter(|step| step.action == action).count(), word))
         .filter(|(count, _)| *count > 0)
         .map(|(count, word)| format!("{count} {word}"))
+        .chain((!plan.settings.is_empty()).then(|| format!("{} of its settings", plan.settings.len())))
         .collect();
     let place = format!("{} at {}", plan.environment, plan.revision.get(..12).unwrap_or(&plan.revision));
     if parts.is_empty() {

@@ -102,7 +102,10 @@ async fn branch(forges: &Forges, record: &EnvironmentRecord, listing: &Branches,
         listing.all.keys().filter(|other| *other != name && Some(*other) != listing.default.as_ref());
     let forge = match &commit {
         Some(_) => ForgeAnswer::NotAsked,
-        None => answer(forges, record, name).await,
+        None => match answer(forges, record, name).await {
+            Ok(answer) => answer,
+            Err(cause) => return Look::Unknown { cause },
+        },
     };
     Look::Branch {
         remote: forges.remote_of(record).unwrap_or_default(),
@@ -112,20 +115,36 @@ async fn branch(forges: &Forges, record: &EnvironmentRecord, listing: &Branches,
     }
 }
 
-/// What the forge itself says about a branch that a listing lacks.
-async fn answer(forges: &Forges, record: &EnvironmentRecord, name: &str) -> ForgeAnswer {
+/// What the forge itself says about a branch that a listing lacks; an error where the repository at its
+/// address is not the one in which the branch was seen: then the listing says nothing either.
+async fn answer(
+    forges: &Forges,
+    record: &EnvironmentRecord,
+    name: &str,
+) -> std::result::Result<ForgeAnswer, String> {
+    let seen = record.status.as_ref().and_then(|status| status.memory.sighting.as_ref());
     let asked = async {
-        match forges.of(record).await? {
-            None => Ok(ForgeAnswer::NotAsked),
-            Some(forge) => Ok(match forge.branch(name).await? {
-                forge::BranchAnswer::Present { .. } => ForgeAnswer::Present,
-                forge::BranchAnswer::Absent => ForgeAnswer::Absent,
-            }),
+        let Some(forge) = forges.of(record).await? else { return Ok((ForgeAnswer::NotAsked, true)) };
+        match forge.branch(name).await? {
+            forge::BranchAnswer::Present { .. } => Ok((ForgeAnswer::Present, true)),
+            forge::BranchAnswer::Absent => match seen {
+                Some(seen) => Ok((ForgeAnswer::Absent, forge.knows(&seen.commit).await?)),
+                None => Ok((ForgeAnswer::Absent, true)),
+            },
         }
     };
-    asked.await.unwrap_or_else(|error: Error| ForgeAnswer::Unknown {
-        cause: error.diagnostics().into_iter().map(|found| found.cause).collect::<Vec<_>>().join("; "),
-    })
+    match asked.await {
+        Ok((answer, true)) => Ok(answer),
+        Ok((_, false)) => Err(format!(
+            "the forge does not know the commit that the branch was seen at; another repository may stand at the address of {}",
+            record.spec.repository
+        )),
+        Err(error) => {
+            let error: Error = error;
+            let causes = error.diagnostics().into_iter().map(|found| found.cause);
+            Ok(ForgeAnswer::Unknown { cause: causes.collect::<Vec<_>>().join("; ") })
+        }
+    }
 }
 
 /// Lists a remote on a connection of its own. Over HTTP nothing is followed anywhere; libgit2, which would
@@ -135,8 +154,16 @@ async fn list(forges: &Forges, remote: &str) -> std::result::Result<Branches, St
         [found.cause].into_iter().chain(found.detail).collect::<Vec<_>>().join(": ")
     };
     if remote.starts_with("http://") || remote.starts_with("https://") {
-        let listing = forge::branches(remote, forges.token_for(remote)).await;
-        return listing.map_err(|error| lines(error.diagnostic()));
+        let token = forges.token_for(remote);
+        let withheld = match (&forges.token, token, &forges.server) {
+            (Some(_), None, None) => {
+                " (there is a token, but nobody says for which server: --forge-url)".to_owned()
+            }
+            (Some(_), None, Some(server)) => format!(" (the token is for {server} only)"),
+            _ => String::new(),
+        };
+        let listing = forge::branches(remote, token).await;
+        return listing.map_err(|error| lines(error.diagnostic()) + &withheld);
     }
     let url = remote.to_owned();
     let work = tokio::task::spawn_blocking(move || source::list(&url));

@@ -18,7 +18,7 @@ use kube::ResourceExt as _;
 use plan::stale::{self, Candidate, Decision, Policy, Reference, Verdict};
 use spec::{Category, Diagnostic, EnvironmentIdentity};
 
-use crate::{Forges, Result, Session, abandoned, pull_request, read};
+use crate::{Event, Forges, Result, Session, abandoned, pull_request, read};
 
 /// How many environments are looked at, or taken down, at the same time.
 const SIDE_BY_SIDE: usize = 4;
@@ -65,7 +65,15 @@ pub enum Removal {
 /// part of the report.
 pub async fn gc(session: &Session, forges: &Forges, options: &Options) -> Result<Report> {
     session.phase("looking at every environment");
-    let records = session.records.list().await?;
+    let (records, broken) = session.records.list_all().await?;
+    for record in broken {
+        session.tell(Event::Note(format!("a record cannot be read, and its environment is kept: {record}")));
+    }
+    let (records, others): (Vec<_>, Vec<_>) = records.into_iter().partition(is_itself);
+    for record in others {
+        let name = record.name_any();
+        session.tell(Event::Note(format!("{name} is kept: the record is not what its content says")));
+    }
     let policy = policy(session).await?;
     let now = session.cluster.now();
     let looks = look::at(forges, &records).await;
@@ -141,14 +149,19 @@ fn candidate(record: &EnvironmentRecord, look: stale::Look, now: Timestamp) -> C
     }
 }
 
-/// What the record says that it is of; a record whose id is not that of its content says nothing.
+/// Whether name and id of a record are those of its content: one that was copied or changed by hand speaks for
+/// no environment.
+pub(crate) fn is_itself(record: &EnvironmentRecord) -> bool {
+    let spec = &record.spec;
+    let identity = EnvironmentIdentity::new(&spec.repository, &spec.r#ref, &spec.spec);
+    identity.id == spec.id && identity.name == record.name_any()
+}
+
+/// What the record says that it is of.
 fn reference(record: &EnvironmentRecord) -> Reference {
     use cluster::RefKind;
     let spec = &record.spec;
     let name = spec.r#ref.clone();
-    if EnvironmentIdentity::new(&spec.repository, &name, &spec.spec).id != spec.id {
-        return Reference::Named(name);
-    }
     match spec.ref_kind {
         Some(RefKind::Branch) => Reference::Branch(name),
         Some(RefKind::Tag) => Reference::Tag(name),

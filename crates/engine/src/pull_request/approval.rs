@@ -10,7 +10,7 @@ use crate::{Result, Session};
 /// Whether the head of a fork's pull request is the approved commit. A new head voids an approval.
 pub(super) fn allows(known: Option<&PullRequest>, pull: &Pull) -> bool {
     let approval = known.and_then(|known| known.spec.approval.as_ref());
-    approval.is_some_and(|approval| approval.commit == pull.head.commit)
+    approval.is_some_and(|approval| approval.commit == pull.head.commit && approval.base == pull.base.branch)
 }
 
 pub(super) fn missing(forge: &dyn Forge, pull: &Pull) -> Diagnostic {
@@ -49,6 +49,7 @@ pub async fn approve(session: &Session, forge: &dyn Forge, number: u64, commit: 
     }
     let approval = Approval {
         commit: pull.head.commit.clone(),
+        base: pull.base.branch.clone(),
         by: account.login,
         at: session.cluster.now().to_string(),
     };

@@ -92,11 +92,14 @@ pub(super) fn failed(spec: &str, environment: &str, pull: &Pull, found: &[Diagno
         short(&pull.head.commit),
         detail.trim_end()
     );
-    message("failed", StatusState::Failure, format!("failed: {summary}"), spec, &text)
+    // Somebody stopped it: that says nothing about the change.
+    let stopped = found.first().is_some_and(|first| first.code == "RUN001");
+    let state = if stopped { StatusState::Error } else { StatusState::Failure };
+    message("failed", state, format!("failed: {summary}"), spec, &text)
 }
 
 pub(super) fn gone(spec: &str, environment: &str, why: &str) -> Message {
-    let text = format!("`{environment}` was taken down, and nothing of it is left: {why}.");
+    let text = format!("`{environment}` was taken down, and nothing of it is left: {}.", words(why));
     message("gone", StatusState::Success, format!("taken down: {why}"), spec, &text)
 }
 
@@ -110,6 +113,12 @@ pub(super) fn code(text: &str) -> String {
     let text: String =
         text.chars().map(|c| if c.is_control() || c == '`' { ' ' } else { c }).take(200).collect();
     format!("`{}`", if text.trim().is_empty() { " " } else { text.trim() })
+}
+
+/// Text that may have been written by somebody else, without what Markdown or HTML would read in it.
+fn words(text: &str) -> String {
+    let plain = |c: char| if c.is_alphanumeric() || " .,:;-_/'+".contains(c) { c } else { ' ' };
+    text.chars().map(plain).take(300).collect()
 }
 
 /// Longer than every run of backticks inside (CommonMark, "Fenced code blocks").

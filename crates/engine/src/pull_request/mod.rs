@@ -8,7 +8,6 @@
 mod approval;
 mod changes;
 mod comment;
-mod redact;
 mod tell;
 mod tomb;
 
@@ -36,6 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const OVERTAKEN: &str = "PRV002";
 /// Code of the refusal by which a run learns that the pull request is open no more.
 const CLOSED: &str = "PRV003";
+
+/// Code of the finding that there is no such spec.
+const NO_SPEC: &str = "SPC008";
 
 /// Which preview, and how.
 #[derive(Debug, Clone)]
@@ -106,11 +108,13 @@ pub async fn preview(
             session.tell(Event::Note("the pull request was closed meanwhile".to_owned()));
             tomb::close(session, &teller, &forge.pull(number).await?).await
         }
+        // A name that no spec has is a slip of whoever typed it: the pull request has nothing to do with it.
+        Err(error) if has(&error, NO_SPEC) && !teller.has_spoken().await? => Err(error),
         Err(error) => {
             let told = if has(&error, OVERTAKEN) {
                 teller.overtaken(&pull).await
             } else {
-                teller.failed(&pull, &identity.name, &error).await
+                teller.failed(&pull, &error).await
             };
             if let Err(silent) = told {
                 session
@@ -128,8 +132,8 @@ async fn bring_up(
     options: &Options,
     render: impl AsyncFn(&Pull) -> Result<Sources>,
 ) -> Result<up::Report> {
-    teller.building(pull).await?;
     let sources = render(pull).await?;
+    teller.building(pull).await?;
     let place = teller.forge.place();
     let options = up::Options {
         timeout: options.timeout,
@@ -144,7 +148,7 @@ async fn bring_up(
         given: options.given,
         shown: None,
     };
-    let wanted = StillOpen { session, teller, head: &pull.head.commit };
+    let wanted = StillOpen { session, teller, head: &pull.head.commit, base: &pull.base.branch };
     let report = up::up(session, &sources.head, &options, Some(&wanted)).await?;
     let changes = changes::against(&sources.head, sources.base.as_ref());
     // The environment is up, whether or not the forge can be told.
@@ -170,6 +174,7 @@ struct StillOpen<'a> {
     session: &'a Session,
     teller: &'a Teller<'a>,
     head: &'a str,
+    base: &'a str,
 }
 
 impl Wanted for StillOpen<'_> {
@@ -177,27 +182,40 @@ impl Wanted for StillOpen<'_> {
         async {
             let (forge, number) = (self.teller.forge, self.teller.number);
             let pull = forge.pull(number).await?;
-            let about = forge.place().pull_url(number);
-            let refused = |code, cause: String, help: &str| {
-                Error::from(Diagnostic::new(code, Category::Refused, cause).on(about.clone()).help(help))
-            };
+            refuse_moved(forge, &pull, self.head, self.base)?;
             let known = self.session.records.pull(&self.teller.repository, number).await?;
-            if pull.state != PullState::Open {
-                let cause = format!("the pull request is {}", pull.state);
-                return Err(refused(CLOSED, cause, "Reopen it to have a preview"));
-            }
             if known.is_some_and(|known| known.spec.closed.is_some()) {
-                let cause = "the pull request was closed while this run worked on it".to_owned();
-                return Err(refused(CLOSED, cause, "Run the command again if it was reopened"));
-            }
-            if pull.head.commit != self.head {
-                let cause = format!("a newer push has taken its place: {}", short(&pull.head.commit));
-                return Err(refused(OVERTAKEN, cause, "Look at the run of the newer commit"));
+                let cause = "the pull request was closed while this run worked on it";
+                return Err(Diagnostic::new(CLOSED, Category::Refused, cause)
+                    .on(forge.place().pull_url(number))
+                    .help("Run the command again if it was reopened")
+                    .into());
             }
             Ok(())
         }
         .boxed()
     }
+}
+
+/// Says no when a pull request is not what a run was begun for.
+fn refuse_moved(forge: &dyn Forge, now: &Pull, head: &str, base: &str) -> Result<()> {
+    let refused = |code, cause: String, help: &str| {
+        let about = forge.place().pull_url(now.number);
+        Err(Diagnostic::new(code, Category::Refused, cause).on(about).help(help).into())
+    };
+    if now.state != PullState::Open {
+        let cause = format!("the pull request is {}", now.state);
+        return refused(CLOSED, cause, "Reopen it to have a preview");
+    }
+    if now.base.branch != base {
+        let cause = format!("it is to be merged into {} now, not into {base}", now.base.branch);
+        return refused("PRV009", cause, "Run the command again: another base decides");
+    }
+    if now.head.commit != head {
+        let cause = format!("a newer push has taken its place: {}", short(&now.head.commit));
+        return refused(OVERTAKEN, cause, "Look at the run of the newer commit");
+    }
+    Ok(())
 }
 
 /// The first twelve digits of a commit id.

@@ -1,14 +1,14 @@
 //! One comment and one status for each environment of a pull request.
 
 use cluster::CommentMark;
-use forge::{Comment, Forge, Pull, PullState, Status, StatusState};
+use forge::{Account, Comment, Forge, Pull, Status, StatusState};
 use spec::EnvironmentIdentity;
 
 use super::{
     comment::{self, Message},
-    mark, redact, short,
+    mark, short,
 };
-use crate::{Error, Result, Session, read, up};
+use crate::{Error, Result, Session, read, redact, up};
 
 /// Who speaks to a pull request about one of its environments.
 pub(crate) struct Teller<'a> {
@@ -65,8 +65,12 @@ impl<'a> Teller<'a> {
         self.of_head(pull, &comment::ready(&self.spec, pull, report, changes.as_deref())).await
     }
 
-    pub(super) async fn failed(&self, pull: &Pull, namespace: &str, error: &Error) -> Result<()> {
-        let found = redact::redacted(self.session, namespace, error.diagnostics()).await;
+    pub(super) async fn failed(&self, pull: &Pull, error: &Error) -> Result<()> {
+        // Before there is a record, nothing of the environment can have spoken.
+        let found = match self.session.records.get(&self.environment).await? {
+            Some(record) => redact::redacted(self.session, &record.spec.namespace, error.diagnostics()).await,
+            None => error.diagnostics(),
+        };
         self.of_head(pull, &comment::failed(&self.spec, &self.environment, pull, &found)).await
     }
 
@@ -86,15 +90,16 @@ impl<'a> Teller<'a> {
     /// Says something about the head, unless it is the head no more: then a newer run speaks.
     async fn of_head(&self, pull: &Pull, message: &Message) -> Result<()> {
         let now = self.forge.pull(self.number).await?;
-        if now.head.commit != pull.head.commit {
-            return self.overtaken(pull).await;
-        }
-        if now.state != PullState::Open {
-            return self
-                .status(&pull.head.commit, StatusState::Error, &format!("the pull request is {}", now.state))
-                .await;
-        }
+        super::refuse_moved(self.forge, &now, &pull.head.commit, &pull.base.branch)?;
         self.say(&pull.head.commit, message).await
+    }
+
+    /// Whether there is a comment about the environment, or the environment itself.
+    pub(super) async fn has_spoken(&self) -> Result<bool> {
+        let known = self.session.records.pull(&self.repository, self.number).await?;
+        let comments = known.map(|known| known.spec.comments).unwrap_or_default();
+        let spoken = comments.iter().any(|note| note.environment == self.id);
+        Ok(spoken || self.session.records.get(&self.environment).await?.is_some())
     }
 
     async fn say(&self, commit: &str, message: &Message) -> Result<()> {
@@ -115,7 +120,11 @@ impl<'a> Teller<'a> {
     }
 
     async fn write(&self, marked: Option<u64>, body: &str) -> Result<u64> {
+        let account = self.forge.account().await?;
+        // What is remembered can be written by every mimeo user: only a comment of our own is changed.
         if let Some(id) = marked
+            && let Some(known) = self.forge.comment(id).await?
+            && self.is_own(&known, account.as_ref())
             && let Some(updated) = self.forge.update_comment(id, body).await?
         {
             return Ok(updated.id);
@@ -139,18 +148,19 @@ impl<'a> Teller<'a> {
     /// else that carries the marker is left alone.
     async fn own(&self) -> Result<Vec<Comment>> {
         let account = self.forge.account().await?;
-        let ours = |comment: &Comment| {
-            let author = match &account {
-                Some(account) => comment.author.eq_ignore_ascii_case(&account.login),
-                // An installation's token cannot ask who it is; its comments are a bot's.
-                None => comment.author.ends_with("[bot]"),
-            };
-            author && comment.body.starts_with(&self.marker)
-        };
-        let mut own: Vec<Comment> =
-            self.forge.comments(self.number).await?.into_iter().filter(ours).collect();
+        let mut own = self.forge.comments(self.number).await?;
+        own.retain(|comment| self.is_own(comment, account.as_ref()));
         own.sort_by_key(|comment| comment.id);
         Ok(own)
+    }
+
+    fn is_own(&self, comment: &Comment, account: Option<&Account>) -> bool {
+        let author = match account {
+            Some(account) => comment.author.eq_ignore_ascii_case(&account.login),
+            // An installation's token cannot ask who it is; its comments are a bot's.
+            None => comment.author.ends_with("[bot]"),
+        };
+        author && comment.body.starts_with(&self.marker)
     }
 
     async fn status(&self, commit: &str, state: StatusState, description: &str) -> Result<()> {

@@ -151,6 +151,9 @@ pub(crate) async fn settle(session: &Session, forges: &Forges, now: Timestamp) -
         other => other?,
     };
     for pull in &pulls {
+        if !session.records.is_itself(pull) {
+            continue;
+        }
         for note in pull.spec.comments.iter().filter(|note| note.untold.is_some()) {
             if let Err(error) = tell(session, forges, pull, note).await {
                 let about = format!("{} pull request {}", pull.spec.repository, pull.spec.number);
@@ -176,6 +179,12 @@ async fn tell(session: &Session, forges: &Forges, pull: &PullRequest, note: &Com
     if session.records.get(&identity.name).await?.is_some() {
         return Ok(());
     }
+    // Every mimeo user may write what is remembered: only what a receipt says is told.
+    let receipts = session.records.receipts().await?;
+    let Some(receipt) = receipts.into_iter().rfind(|receipt| receipt.spec.id == note.environment) else {
+        return Ok(());
+    };
+    let why = receipt.spec.reason.unwrap_or_else(|| "somebody asked for it".to_owned());
     let forge = forges.marked(&pull.spec.forge, repository)?;
     let teller = Teller::new(session, &*forge, number, &note.spec, &identity).await?;
     let head = match forge.pull(number).await {
@@ -183,5 +192,5 @@ async fn tell(session: &Session, forges: &Forges, pull: &PullRequest, note: &Com
         Err(_) => note.commit.clone(),
     };
     tracing::debug!(head = short(&head), "telling why an environment went");
-    teller.gone(&head, note.untold.as_deref().unwrap_or_default()).await
+    teller.gone(&head, &why).await
 }

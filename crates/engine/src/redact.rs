@@ -1,5 +1,5 @@
-//! What a program logs may hold the secrets of its environment, and a comment is read by more people than
-//! those who may read them.
+//! What a program logs may hold the secrets of its environment, and a comment or a CI log is read by more people
+//! than those who may read them.
 
 use base64::Engine as _;
 use serde_json::Value;
@@ -12,14 +12,11 @@ const SHORTEST: usize = 4;
 
 /// The findings without any value of the Secrets in the environment's namespace. Log lines are left out
 /// altogether where the Secrets cannot be read.
-pub(super) async fn redacted(
+pub(crate) async fn redacted(
     session: &Session,
     namespace: &str,
     mut found: Vec<Diagnostic>,
 ) -> Vec<Diagnostic> {
-    if found.iter().all(|finding| finding.detail.is_empty()) {
-        return found;
-    }
     match values(session, namespace).await {
         Ok(values) => {
             for finding in &mut found {
@@ -29,15 +26,17 @@ pub(super) async fn redacted(
         }
         Err(_) => {
             for finding in &mut found {
+                finding.cause = "it failed; what it said is left out".to_owned();
                 finding.detail =
-                    vec!["(details are left out: the Secrets they may hold cannot be read)".to_owned()];
+                    vec!["(the Secrets that may be in it cannot be read; run `mimeo status`)".to_owned()];
             }
         }
     }
     found
 }
 
-async fn values(session: &Session, namespace: &str) -> Result<Vec<String>> {
+/// Every spelling of every value of the Secrets in a namespace, longest first.
+pub(crate) async fn values(session: &Session, namespace: &str) -> Result<Vec<String>> {
     let object = read::core("Namespace", None, namespace);
     let resource = session.resource(&object).await?;
     if session.cluster.get(&resource, &object).await?.is_none() {
@@ -72,7 +71,8 @@ fn spellings(encoded: &str) -> Vec<String> {
     all
 }
 
-fn without(text: &str, values: &[String]) -> String {
+/// The text with every value replaced.
+pub(crate) fn without(text: &str, values: &[String]) -> String {
     values.iter().fold(text.to_owned(), |text, value| text.replace(value, "***"))
 }
 
