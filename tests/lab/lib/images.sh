@@ -185,7 +185,7 @@ import_standard_images() {
 
 # The image of the checkout's own binary, under the moving tag `dev` and under
 # a tag that names its content. Prints the latter.
-mimeo_binary() { printf '%s\n' "${CARGO_TARGET_DIR:-$CHECKOUT/target}/release/mimeo"; }
+mimeo_binary() { printf '%s\n' "${MIMEO_PROGRAM:-${CARGO_TARGET_DIR:-$CHECKOUT/target}/release/mimeo}"; }
 
 import_mimeo() {
   local key entry
