@@ -184,6 +184,7 @@ fn mask(value: &mut Value) {
         "nodePort",
         "healthCheckNodePort",
         "epoch",
+        "given",
         "lastUp",
         "owned",
         "started",
