@@ -173,7 +173,7 @@ fn masked(text: &str, name: &str, id: &str) -> String {
 /// from what another run decided in between; that they are there is all that can be compared.
 fn mask(value: &mut Value) {
     const GONE: [&str; 4] = ["managedFields", "resourceVersion", "creationTimestamp", "generation"];
-    const MASKED: [&str; 17] = [
+    const MASKED: [&str; 18] = [
         "uid",
         "controller-uid",
         "batch.kubernetes.io/controller-uid",
