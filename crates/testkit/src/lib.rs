@@ -9,6 +9,7 @@
 //! - [`Relay`]: stands between `mimeo` and the API server, counts writes, and kills at the n-th.
 //! - [`ForgeRelay`]: stands between `mimeo` and a forge, and answers as forges do on bad days.
 //! - [`AuditLog`]: what the API server saw, whoever asked.
+//! - [`pool`]: many cases side by side, and how many of them a run tries.
 //! - [`state`]: what is there, in a form that two runs can be compared in.
 //!
 //! The product knows nothing of this crate: no hook, no switch, no fake.
@@ -27,6 +28,7 @@ mod http;
 mod kubeconfig;
 mod mimeo;
 mod plane;
+pub mod pool;
 mod program;
 mod relay;
 pub mod state;
