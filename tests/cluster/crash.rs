@@ -179,7 +179,8 @@ fn plausible(unharmed: &[Unharmed]) -> Result<()> {
 /// As many lives as the deadliest stage of a place needs, each with one death of every stage that has any left.
 fn lives(place: Place, unharmed: &[Unharmed]) -> Vec<Life> {
     let seed = usize::try_from(pool::seed()).unwrap_or(1);
-    let chosen = |write: usize, cut: usize| pool::is_soak() || (write * Cut::ALL.len() + cut + seed) % 5 == 0;
+    let chosen =
+        |write: usize, cut: usize| pool::is_soak() || (write * Cut::ALL.len() + cut + seed).is_multiple_of(5);
     let deaths = |stage: Stage| -> Vec<Death> {
         let own = unharmed.iter().find(|one| one.place == place && one.stage == stage);
         (1..=own.map_or(0, |own| own.writes))

@@ -36,14 +36,16 @@ fn all(case: &Case<'_>) -> Result<()> {
     let seed = pool::seed();
     let numbers: Vec<u64> = match std::env::var("MIMEO_HISTORY").ok().and_then(|number| number.parse().ok()) {
         Some(number) => vec![number],
-        None => (1..=HISTORIES).filter(|number| pool::is_soak() || (number + seed) % 5 == 0).collect(),
+        None => {
+            (1..=HISTORIES).filter(|number| pool::is_soak() || (number + seed).is_multiple_of(5)).collect()
+        }
     };
     pool::try_each(WORKERS, &numbers, |number| format!("history {number}"), |number| history(case, *number))
 }
 
 fn history(case: &Case<'_>, number: u64) -> Result<()> {
     let mut dice = StdRng::seed_from_u64(number);
-    let mut world = World::new(number % OWNED == 0);
+    let mut world = World::new(number.is_multiple_of(OWNED));
     let mut player = Player::begin(case, number, &mut world)?;
     let mut told = String::new();
     let replay = |told: &str| format!("MIMEO_HISTORY={number} plays it again; its steps:\n{told}");

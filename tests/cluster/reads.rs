@@ -159,7 +159,7 @@ fn choose(mut all: Vec<Named>) -> Result<Vec<Named>> {
     let mut number = 0;
     all.retain(|named| {
         number += 1;
-        pool::is_soak() || named.script.alone || (number + seed) % 5 == 0
+        pool::is_soak() || named.script.alone || (number + seed).is_multiple_of(5)
     });
     Ok(all)
 }
