@@ -23,7 +23,7 @@ const WORKERS: usize = 8;
 /// So many of them there are.
 const HISTORIES: u64 = 200;
 /// So many steps each has, before it is taken down.
-const STEPS: usize = 14;
+const STEPS: usize = 13;
 /// Every so manieth lives in a namespace of its own, which takes seconds to go.
 const OWNED: u64 = 4;
 

@@ -210,9 +210,9 @@ impl World {
         let cut = testkit::Cut::ALL[dice.random_range(0..3)];
         let one = |objects: Vec<Object>, dice: &mut _| objects.choose(dice).cloned();
         Some(match dice.random_range(0..100) {
-            0..10 => Step::Edit(present.choose(dice)?, text),
-            10..15 => Step::Add(absent.choose(dice)?, text),
-            15..21 if present.len() > 1 => Step::Remove(present.choose(dice)?),
+            0..7 => Step::Edit(present.choose(dice)?, text),
+            7..12 => Step::Add(absent.choose(dice)?, text),
+            12..21 if present.len() > 1 => Step::Remove(present.choose(dice)?),
             21..26 => Step::Rename(present.choose(dice)?, absent.choose(dice)?),
             26..30 if !self.before.is_empty() => Step::Revert,
             30..48 => Step::Up,
@@ -220,10 +220,10 @@ impl World {
             52..60 => Step::KilledUp(dice.random_range(1..10), cut),
             60..63 if self.up => Step::Down,
             63..65 if self.up => Step::KilledDown(dice.random_range(1..9), cut),
-            65..72 => Step::Drift(one(self.ours(), dice)?),
-            72..76 => Step::Annotate(one(self.ours(), dice)?, text),
-            76..79 => Step::Strip(one(self.ours(), dice)?),
-            79..82 => Step::Keep(one(self.ours(), dice)?),
+            65..71 => Step::Drift(one(self.ours(), dice)?),
+            71..74 => Step::Annotate(one(self.ours(), dice)?, text),
+            74..78 => Step::Strip(one(self.ours(), dice)?),
+            78..82 => Step::Keep(one(self.ours(), dice)?),
             82..86 => Step::Delete(one(self.ours(), dice)?),
             86..89 => Step::Replace(one(self.ours(), dice)?, dice.random()),
             89..93 if self.up || !self.owned => {

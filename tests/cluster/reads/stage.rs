@@ -42,7 +42,7 @@ pub(super) fn play(case: &Case<'_>, name: &str, script: &Script) -> Result<()> {
     if script.runs.contains_key(&Command::Gc) {
         stage.gc(&environment)?;
     }
-    if script.faults.iter().any(|strike| strike.first == Some(Act::Compact)) {
+    if script.faults.iter().any(|strike| strike.and.as_deref() == Some("continue=")) {
         stage.crowd(&environment)?;
     }
     stage.diff_and_up(&environment)?;
