@@ -156,7 +156,8 @@ impl Cluster {
         manifest["metadata"]["resourceVersion"] = json!(NEVER);
         match self.apply(resource, object, &manifest, false).await {
             Ok((_, live)) => Ok(Some(live)),
-            Err(Error::Api { code: 409, causes, .. }) if causes.is_empty() => Ok(None),
+            // Fields of somebody else are compared before the resourceVersion: that, too, says that it exists.
+            Err(Error::Api { code: 409, .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
