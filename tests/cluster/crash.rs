@@ -1,62 +1,102 @@
 //! Killed at every write, before it is sent, after it is done, after it is answered: the same command
 //! again ends in the same state, with the same creations and deletions, as a run that was not killed.
 //!
-//! A real `kill -9`, by a relay that numbers the writes. `make test` tries each write with one of the
-//! three cuts, chosen by `MIMEO_SEED`; `make soak` tries all.
+//! A real `kill -9`, by a relay that numbers the writes. One life of an environment has up to four stages,
+//! each killed once and begun again: it is made, every object of it changes, components go, it is taken
+//! down. What a stage ends in is compared before the next one begins, so each begins where an unharmed life
+//! does. `make soak` dies at every write in all three ways, `make test` a fifth of those deaths.
 
 #![expect(clippy::print_stderr, reason = "a test of minutes tells how far it is")]
 
 use std::{
     collections::BTreeMap,
-    fmt,
-    sync::Mutex,
-    thread,
+    fmt, thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use testkit::{Case, Cut, Environment, GitRepo, Outcome, Relay, in_plane, state};
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Value, json};
+use testkit::{Case, Cut, Environment, GitRepo, Outcome, Relay, in_plane, pool, state};
 
 use crate::{faults::carries_uids, program};
 
 /// So many environments at a time.
-const WORKERS: usize = 6;
-/// So many failures are shown with every request of theirs.
-const SHOWN: usize = 3;
+const WORKERS: usize = 10;
+/// So many deaths there are at least.
+const LEAST: usize = 500;
 
+/// Whose namespace the environment lives in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Command {
-    Up,
+enum Place {
+    Owned,
+    Borrowed,
+}
+
+/// A command with what it has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// `up` from nothing.
+    Create,
+    /// `up` with a change of every object: two cannot change in place, a Job runs again.
+    Update,
+    /// `up` without a third of the objects.
+    Prune,
     Down,
+}
+
+impl Place {
+    fn stages(self) -> &'static [Stage] {
+        match self {
+            Self::Owned => &[Stage::Create, Stage::Update, Stage::Prune, Stage::Down],
+            Self::Borrowed => &[Stage::Create, Stage::Down],
+        }
+    }
 }
 
 /// One way to die.
 #[derive(Debug, Clone, Copy)]
 struct Death {
-    command: Command,
     write: usize,
     cut: Cut,
 }
 
-impl fmt::Display for Death {
+/// One environment, and where each of its stages is killed.
+#[derive(Debug, Clone)]
+struct Life {
+    place: Place,
+    number: usize,
+    deaths: Vec<(Stage, Option<Death>)>,
+}
+
+impl Life {
+    fn branch(&self) -> String {
+        format!("{:?}{}", self.place, self.number).to_lowercase()
+    }
+
+    fn namespace(&self, case: &Case<'_>) -> String {
+        format!("{}-{}", case.spec(), self.branch())
+    }
+}
+
+impl fmt::Display for Life {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} killed at write {} {:?}", self.command, self.write, self.cut)
+        write!(f, "{}", self.branch())?;
+        for (stage, death) in &self.deaths {
+            if let Some(Death { write, cut }) = death {
+                write!(f, ", {stage:?} at {write} {cut:?}")?;
+            }
+        }
+        Ok(())
     }
 }
 
-impl Death {
-    fn branch(self) -> String {
-        format!("{:?}-{}-{:?}", self.command, self.write, self.cut).to_lowercase()
-    }
-}
-
-/// What a run that is not killed does.
+/// What a stage that is not killed does, and leaves.
 struct Unharmed {
-    up_writes: usize,
-    down_writes: usize,
+    place: Place,
+    stage: Stage,
+    writes: usize,
+    counts: BTreeMap<String, usize>,
     objects: Vec<String>,
-    created: BTreeMap<String, usize>,
-    deleted: BTreeMap<String, usize>,
 }
 
 #[test]
@@ -65,199 +105,283 @@ fn killed_at_every_write() -> Result<()> {
 }
 
 fn every_write(case: &Case<'_>) -> Result<()> {
-    let repo = case.repo("crash")?;
-    let unharmed = unharmed(case, &repo)?;
-    let deaths = deaths(&unharmed);
-    for death in &deaths {
-        repo.git(&["branch", &death.branch(), "main"])?;
+    let theatre = Theatre { case, repo: repo(case)? };
+    let mut unharmed = Vec::new();
+    for place in [Place::Owned, Place::Borrowed] {
+        let deaths = place.stages().iter().map(|stage| (*stage, None)).collect();
+        let life = Life { place, number: 0, deaths };
+        theatre.live(&life, &mut |stage, seen| {
+            unharmed.push(Unharmed { place, stage, ..seen });
+            Ok(())
+        })?;
     }
-    eprintln!(
-        "up has {} writes, down has {}; {} deaths are tried",
-        unharmed.up_writes,
-        unharmed.down_writes,
-        deaths.len()
-    );
-    let (queue, failures) = (Mutex::new(deaths.iter()), Mutex::new(Vec::new()));
-    let next = || queue.lock().ok().and_then(|mut queue| queue.next().copied());
-    thread::scope(|scope| {
-        for _ in 0..WORKERS {
-            scope.spawn(|| {
-                while let Some(death) = next() {
-                    let began = Instant::now();
-                    let outcome = die(case, &repo, &unharmed, death);
-                    let verdict = if outcome.is_ok() { "ok" } else { "FAILED" };
-                    eprintln!("{death}: {verdict} ({:.1?})", began.elapsed());
-                    if let (Err(error), Ok(mut failures)) = (outcome, failures.lock()) {
-                        let shown = failures.len() < SHOWN;
-                        let dump = if shown {
-                            case.dump(&format!("{}-{}-", case.spec(), death.branch()))
-                        } else {
-                            String::new()
-                        };
-                        failures.push((death, error.context(dump)));
-                    }
-                }
-            });
-        }
-    });
-    let failures = failures.into_inner().map_err(|_| anyhow!("a worker panicked"))?;
-    if failures.is_empty() {
-        return Ok(());
-    }
-    let mut told: String =
-        failures.iter().map(|(death, error)| format!("{death}: {}\n", error.root_cause())).collect();
-    for (death, error) in failures.iter().take(SHOWN) {
-        told.push_str(&format!("\n=== {death}\n{error:#}\n"));
-    }
-    bail!("{} of {} deaths end differently:\n{told}", failures.len(), deaths.len())
+    plausible(&unharmed)?;
+    let lives: Vec<Life> =
+        [Place::Owned, Place::Borrowed].iter().flat_map(|place| lives(*place, &unharmed)).collect();
+    let deaths = lives.iter().flat_map(|life| &life.deaths).filter(|(_, death)| death.is_some()).count();
+    let writes: Vec<_> =
+        unharmed.iter().map(|one| format!("{:?} {:?} {}", one.place, one.stage, one.writes)).collect();
+    eprintln!("writes: {}; {deaths} deaths in {} lives", writes.join(", "), lives.len());
+    let all = unharmed.iter().map(|one| one.writes * Cut::ALL.len()).sum::<usize>();
+    ensure!(all >= LEAST, "only {all} deaths");
+    pool::try_each(WORKERS, &lives, ToString::to_string, |life| {
+        theatre.live(life, &mut |stage, seen| {
+            let known = unharmed.iter().find(|one| one.place == life.place && one.stage == stage);
+            let known = known.context("no unharmed run")?;
+            same("counts", &lines(&known.counts), &lines(&seen.counts))?;
+            same("objects", &known.objects, &seen.objects)
+        })
+    })
 }
 
-/// Every write, once with a cut that the seed chooses, or with all three.
-fn deaths(unharmed: &Unharmed) -> Vec<Death> {
-    let seed: usize = std::env::var("MIMEO_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    let all = std::env::var_os("MIMEO_SOAK").is_some();
-    let writes = |command, count| (1..=count).map(move |write| (command, write));
-    writes(Command::Up, unharmed.up_writes)
-        .chain(writes(Command::Down, unharmed.down_writes))
-        .flat_map(|(command, write)| Cut::ALL.map(|cut| Death { command, write, cut }))
-        .enumerate()
-        .filter(|(number, death)| all || number % Cut::ALL.len() == (death.write + seed) % Cut::ALL.len())
-        .map(|(_, death)| death)
+/// The fixture at three commits, each on a branch of its number.
+fn repo(case: &Case<'_>) -> Result<GitRepo> {
+    let repo = case.repo("crash")?;
+    let spec = format!("environments/{}.yaml", case.spec());
+    repo.branch("one")?.branch("two")?;
+    repo.edit(&spec, "round: {type: integer, default: 1}", "round: {type: integer, default: 2}")?;
+    repo.commit("Everything changes")?;
+    repo.branch("three")?;
+    let text = std::fs::read_to_string(repo.path().join(&spec))?;
+    let kept = |line: &&str| !["part-c:", "part-d:", "work:"].iter().any(|name| line.contains(name));
+    repo.write(&spec, &text.lines().filter(kept).map(|line| format!("{line}\n")).collect::<String>())?;
+    repo.commit("Three components go")?;
+    // What goes with a namespace of its own, and a role binding that a user may make there only.
+    repo.checkout("one")?.branch("borrowed")?;
+    repo.edit(&spec, "binds: {type: boolean, default: true}", "binds: {type: boolean, default: false}")?;
+    repo.edit(
+        &spec,
+        "spec:\n  parameters:",
+        "spec:\n  policy: {namespace: {borrowed: NAMESPACE}}\n  parameters:",
+    )?;
+    repo.commit("In a namespace of somebody else")?;
+    Ok(repo)
+}
+
+/// That the unharmed runs do what their names say.
+fn plausible(unharmed: &[Unharmed]) -> Result<()> {
+    for Unharmed { place, stage, writes, counts, .. } in unharmed {
+        let of = |verb: &str| counts.keys().filter(|what| what.starts_with(verb)).count();
+        let (created, deleted) = (of("created"), of("deleted"));
+        let as_expected = match stage {
+            Stage::Create => created >= 30 && deleted == 0,
+            Stage::Update => created == 3 && deleted == 3 && *writes >= 30,
+            Stage::Prune => created == 0 && deleted >= 10,
+            Stage::Down if *place == Place::Owned => created == 1 && deleted >= 4,
+            Stage::Down => created == 1 && deleted >= 30,
+        };
+        ensure!(as_expected, "{place:?} {stage:?}: {writes} writes, {counts:?}");
+        ensure!(counts.values().all(|count| *count == 1), "everything once: {counts:?}");
+    }
+    Ok(())
+}
+
+/// As many lives as the deadliest stage of a place needs, each with one death of every stage that has any left.
+fn lives(place: Place, unharmed: &[Unharmed]) -> Vec<Life> {
+    let seed = usize::try_from(pool::seed()).unwrap_or(1);
+    let chosen =
+        |write: usize, cut: usize| pool::is_soak() || (write * Cut::ALL.len() + cut + seed).is_multiple_of(5);
+    let deaths = |stage: Stage| -> Vec<Death> {
+        let own = unharmed.iter().find(|one| one.place == place && one.stage == stage);
+        (1..=own.map_or(0, |own| own.writes))
+            .flat_map(|write| Cut::ALL.into_iter().enumerate().map(move |(number, cut)| (write, number, cut)))
+            .filter(|(write, number, _)| chosen(*write, *number))
+            .map(|(write, _, cut)| Death { write, cut })
+            .collect()
+    };
+    let stages: Vec<(Stage, Vec<Death>)> =
+        place.stages().iter().map(|stage| (*stage, deaths(*stage))).collect();
+    let count = stages.iter().map(|(_, deaths)| deaths.len()).max().unwrap_or_default();
+    (0..count)
+        .map(|index| {
+            let mut deaths: Vec<(Stage, Option<Death>)> =
+                stages.iter().map(|(stage, deaths)| (*stage, deaths.get(index).copied())).collect();
+            // What follows the last death proves nothing.
+            while deaths.last().is_some_and(|(_, death)| death.is_none()) {
+                deaths.pop();
+            }
+            Life { place, number: index + 1, deaths }
+        })
         .collect()
 }
 
-/// One environment through a relay, up and down.
-struct Life<'a> {
+/// Where all lives take place.
+struct Theatre<'a> {
     case: &'a Case<'a>,
-    repo: &'a GitRepo,
-    branch: String,
+    repo: GitRepo,
 }
 
-impl Life<'_> {
-    /// Runs the command through a relay of its own; with a death, until that.
-    fn run(&self, command: Command, death: Option<Death>) -> Result<(Relay, Outcome)> {
-        let config = self.case.cluster.api.config();
+impl Theatre<'_> {
+    /// Plays one life, and hands what every stage did and left to a judge.
+    fn live(&self, life: &Life, judge: &mut dyn FnMut(Stage, Unharmed) -> Result<()>) -> Result<()> {
+        let bystander = self.begin(life)?;
+        for (stage, death) in &life.deaths {
+            self.stage(life, *stage, *death, judge).with_context(|| format!("{stage:?}"))?;
+        }
+        let Some(bystander) = bystander else { return Ok(()) };
+        let path = format!("/api/v1/namespaces/{}/configmaps/bystander", life.namespace(self.case));
+        ensure!(self.case.cluster.api.get(&path)? == Some(bystander), "somebody else's object is touched");
+        Ok(())
+    }
+
+    /// The branch, and for a borrowed namespace the namespace with somebody else's object in it.
+    fn begin(&self, life: &Life) -> Result<Option<Value>> {
+        let case = self.case;
+        if life.place == Place::Owned {
+            self.repo.git(&["branch", &life.branch(), "one"])?;
+            return Ok(None);
+        }
+        let namespace = life.namespace(case);
+        let (api, account) = (&case.cluster.api, &case.account);
+        api.create("/api/v1/namespaces", &json!({"metadata": {"name": namespace}}))?;
+        let binding = json!({
+            "metadata": {"name": "user"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "mimeo-env"},
+            "subjects": [{"kind": "ServiceAccount", "namespace": account.namespace, "name": account.name}],
+        });
+        api.create(
+            &format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"),
+            &binding,
+        )?;
+        let map = json!({"metadata": {"name": "bystander"}, "data": {"whose": "theirs"}});
+        let bystander = api.create(&format!("/api/v1/namespaces/{namespace}/configmaps"), &map)?;
+        self.borrow(&life.branch(), &namespace)?;
+        Ok(Some(bystander))
+    }
+
+    /// A branch whose spec names the namespace: by plumbing, since the work tree is everybody's.
+    fn borrow(&self, branch: &str, namespace: &str) -> Result<()> {
+        let clone = self.repo.clone_whole()?;
+        clone.checkout("borrowed")?.branch(branch)?;
+        clone.edit(&format!("environments/{}.yaml", self.case.spec()), "NAMESPACE", namespace)?;
+        clone.commit("This namespace")?;
+        self.repo.git(&["fetch", "--quiet", &clone.arg(), &format!("{branch}:{branch}")])?;
+        Ok(())
+    }
+
+    fn stage(
+        &self,
+        life: &Life,
+        stage: Stage,
+        death: Option<Death>,
+        judge: &mut dyn FnMut(Stage, Unharmed) -> Result<()>,
+    ) -> Result<()> {
+        let branch = life.branch();
+        match stage {
+            Stage::Update => drop(self.repo.git(&["branch", "--force", &branch, "two"])?),
+            Stage::Prune => drop(self.repo.git(&["branch", "--force", &branch, "three"])?),
+            Stage::Create | Stage::Down => {}
+        }
+        let case = self.case;
+        let mark = case.cluster.audit.mark()?;
+        let before = self.environment(&branch)?;
+        let killed = death.map(|death| self.killed(&branch, stage, death)).transpose()?;
+        let (again, outcome) = self.run(&branch, stage, None)?;
+        let told = || {
+            let killed = killed.as_ref().map(|killed| format!("the killed run:\n{}", killed.transcript()));
+            format!("{}the last run:\n{}", killed.unwrap_or_default(), again.transcript())
+        };
+        outcome.expect(0).with_context(told)?;
+        let environment = before.or(self.environment(&branch)?).context("there is no record")?;
+        let counts = || {
+            let calls = case.cluster.audit.since(&mark, &case.cluster.api)?;
+            Ok::<_, anyhow::Error>(existence(&calls, case, life, &environment))
+        };
+        if stage == Stage::Down {
+            case.is_gone(&environment).with_context(told)?;
+        }
+        let seen = |objects| {
+            let (place, writes) = (life.place, again.writes());
+            Ok::<_, anyhow::Error>(Unharmed { place, stage, writes, counts: counts()?, objects })
+        };
+        // Controllers follow: pods of an earlier round go, endpoints come.
+        let deadline = Instant::now() + Duration::from_secs(8);
+        loop {
+            let objects = match stage {
+                Stage::Down => Vec::new(),
+                _ => self.objects(life, &environment)?,
+            };
+            match judge(stage, seen(objects)?) {
+                Err(_) if Instant::now() < deadline => thread::sleep(Duration::from_millis(400)),
+                judged => return judged.with_context(told),
+            }
+        }
+    }
+
+    fn objects(&self, life: &Life, environment: &Environment) -> Result<Vec<String>> {
+        let namespace = match life.place {
+            Place::Owned => environment.name.clone(),
+            Place::Borrowed => life.namespace(self.case),
+        };
+        let lines =
+            state::snapshot_in(&self.case.cluster.api, &environment.name, &namespace, &environment.id)?;
+        // A branch that names a namespace has a commit of its own.
+        let commit = self.repo.git(&["rev-parse", &life.branch()])?;
+        let masked = |line: String| line.replace(&namespace, "NAMESPACE").replace(commit.trim(), "COMMIT");
+        Ok(lines.into_iter().map(masked).collect())
+    }
+
+    /// Runs a stage's command through a relay of its own; with a death, until that.
+    fn run(&self, branch: &str, stage: Stage, death: Option<Death>) -> Result<(Relay, Outcome)> {
+        let case = self.case;
+        let config = case.cluster.api.config();
         let relay = Relay::start(config)?;
         if let Some(death) = death {
             relay.kill_at(death.write, death.cut);
         }
-        let kubeconfig = self.case.home().join(format!("{}.kubeconfig", self.branch));
-        config.with_token(&self.case.account.token).by_way_of(&relay.url()).write(&kubeconfig)?;
-        let arguments: &[&str] = if command == Command::Up { &[] } else { &["--yes"] };
-        let name = if command == Command::Up { "up" } else { "down" };
-        let mimeo = self
-            .case
-            .mimeo(self.case.on(name, self.repo, &self.branch))
-            .args(arguments)
-            .kubeconfig(&kubeconfig);
-        let outcome = mimeo.limit(Duration::from_secs(90)).start_through(&relay)?.wait();
-        let outcome = outcome.with_context(|| relay.transcript())?;
+        let kubeconfig = case.home().join(format!("{branch}.kubeconfig"));
+        config.with_token(&case.account.token).by_way_of(&relay.url()).write(&kubeconfig)?;
+        let mimeo = match stage {
+            Stage::Down => case.mimeo(case.on("down", &self.repo, branch)).args(["--yes"]),
+            _ => case.mimeo(case.on("up", &self.repo, branch)),
+        };
+        let mimeo = mimeo.kubeconfig(&kubeconfig).limit(Duration::from_secs(120));
+        let outcome = mimeo.start_through(&relay)?.wait().with_context(|| relay.transcript())?;
         carries_uids(&relay)?;
         Ok((relay, outcome))
     }
 
-    /// Runs it to a good end.
-    fn succeed(&self, command: Command) -> Result<Relay> {
-        let (relay, outcome) = self.run(command, None)?;
-        outcome.expect(0).with_context(|| relay.transcript())?;
+    /// Runs it to its death.
+    fn killed(&self, branch: &str, stage: Stage, death: Death) -> Result<Relay> {
+        let (relay, outcome) = self.run(branch, stage, Some(death))?;
+        if !relay.has_cut() || outcome.code.is_some() {
+            bail!("it was not killed: {outcome}\n{}", relay.transcript());
+        }
         Ok(relay)
     }
 
-    fn environment(&self) -> Result<Environment> {
-        let all = self.case.environments()?;
-        let own = all.into_iter().find(|one| one.name.contains(&format!("-{}-", self.branch)));
-        own.with_context(|| format!("there is no record of {}", self.branch))
-    }
-
-    /// What this account made and removed of an environment since a mark.
-    fn existence(
-        &self,
-        mark: &testkit::AuditMark,
-        environment: &Environment,
-    ) -> Result<BTreeMap<String, usize>> {
-        let cluster = self.case.cluster;
-        let calls = cluster.audit.since(mark, &cluster.api)?;
-        Ok(state::existence(&calls, &self.case.account.username(), &environment.name, &environment.id))
+    fn environment(&self, branch: &str) -> Result<Option<Environment>> {
+        let part = format!("-{branch}-");
+        Ok(self.case.environments()?.into_iter().find(|one| one.name.contains(&part)))
     }
 }
 
-fn unharmed(case: &Case<'_>, repo: &GitRepo) -> Result<Unharmed> {
-    let life = Life { case, repo, branch: "unharmed".to_owned() };
-    repo.git(&["branch", &life.branch, "main"])?;
-    let mark = case.cluster.audit.mark()?;
-    let up = life.succeed(Command::Up)?;
-    let environment = life.environment()?;
-    let created = life.existence(&mark, &environment)?;
-    let objects = state::snapshot(&case.cluster.api, &environment.name, &environment.id)?;
-    let mark = case.cluster.audit.mark()?;
-    let down = life.succeed(Command::Down)?;
-    case.is_gone(&environment)?;
-    let deleted = life.existence(&mark, &environment)?;
-    // Twelve objects of the fixture, the namespace, the binding in it, the record and the inventory.
-    ensure!(
-        created.len() >= 16 && created.values().all(|count| *count == 1),
-        "each is created once: {created:?}"
-    );
-    ensure!(
-        created.keys().all(|what| what.starts_with("created ")),
-        "nothing is deleted on the way up: {created:?}"
-    );
-    ensure!(deleted.values().all(|count| *count == 1), "each is deleted once: {deleted:?}");
-    ensure!(up.writes() >= created.len() && down.writes() >= 4, "the relay saw the writes");
-    Ok(Unharmed { up_writes: up.writes(), down_writes: down.writes(), objects, created, deleted })
-}
-
-/// One environment: killed, the same command again, compared, taken down.
-fn die(case: &Case<'_>, repo: &GitRepo, unharmed: &Unharmed, death: Death) -> Result<()> {
-    let life = Life { case, repo, branch: death.branch() };
-    match death.command {
-        Command::Up => {
-            let mark = case.cluster.audit.mark()?;
-            let killed = killed(&life, death)?;
-            let again = life.succeed(Command::Up).with_context(|| killed.transcript())?;
-            let environment = life.environment()?;
-            let told = || {
-                format!("the killed run:\n{}the run after it:\n{}", killed.transcript(), again.transcript())
-            };
-            let objects = state::snapshot(&case.cluster.api, &environment.name, &environment.id)?;
-            same("objects", &unharmed.objects, &objects).with_context(told)?;
-            same_counts(&unharmed.created, &life.existence(&mark, &environment)?).with_context(told)?;
-            let down = life.succeed(Command::Down).with_context(told)?;
-            case.is_gone(&environment).with_context(|| format!("{}down:\n{}", told(), down.transcript()))
-        }
-        Command::Down => {
-            life.succeed(Command::Up)?;
-            let environment = life.environment()?;
-            let mark = case.cluster.audit.mark()?;
-            let killed = killed(&life, death)?;
-            let again = life.succeed(Command::Down).with_context(|| killed.transcript())?;
-            let told = || {
-                format!("the killed run:\n{}the run after it:\n{}", killed.transcript(), again.transcript())
-            };
-            case.is_gone(&environment).with_context(told)?;
-            same_counts(&unharmed.deleted, &life.existence(&mark, &environment)?).with_context(told)
+/// What the account made and removed of an environment.
+fn existence(
+    calls: &[testkit::Call],
+    case: &Case<'_>,
+    life: &Life,
+    environment: &Environment,
+) -> BTreeMap<String, usize> {
+    let user = case.account.username();
+    let mut counts = state::existence(calls, &user, &environment.name, &environment.id);
+    if life.place == Place::Borrowed {
+        let namespace = life.namespace(case);
+        for call in calls.iter().filter(|call| call.user == user && call.namespace == namespace) {
+            if let Some(what) = call.existence() {
+                *counts.entry(format!("{what} {} {}", call.resource, call.name)).or_default() += 1;
+            }
         }
     }
+    counts
 }
 
-/// Runs it to its death.
-fn killed(life: &Life<'_>, death: Death) -> Result<Relay> {
-    let (relay, outcome) = life.run(death.command, Some(death))?;
-    if !relay.has_cut() || outcome.code.is_some() {
-        bail!("it was not killed: {outcome}\n{}", relay.transcript());
-    }
-    Ok(relay)
+fn lines(counts: &BTreeMap<String, usize>) -> Vec<String> {
+    counts.iter().map(|(what, count)| format!("{what}: {count}")).collect()
 }
 
 fn same(what: &str, expected: &[String], found: &[String]) -> Result<()> {
     let difference = state::difference(expected, found);
     ensure!(difference.is_empty(), "other {what} than without being killed:\n{}", difference.join("\n"));
     Ok(())
-}
-
-fn same_counts(expected: &BTreeMap<String, usize>, found: &BTreeMap<String, usize>) -> Result<()> {
-    let lines = |counts: &BTreeMap<String, usize>| -> Vec<String> {
-        counts.iter().map(|(what, count)| format!("{what}: {count}")).collect()
-    };
-    same("counts", &lines(expected), &lines(found))
 }

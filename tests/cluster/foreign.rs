@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use testkit::{Case, Environment, GitRepo};
+use testkit::{Case, Environment, Fault, GitRepo, Relay};
 
 use crate::on_lab;
 
@@ -47,6 +47,40 @@ fn a_foreign_object_with_a_rendered_name_is_refused_and_untouched() -> Result<()
         repo.remove(EXTRA)?.commit("Another way")?;
         up(case, &repo)?.expect(0)?;
         ensure!(read(case, &environment, "extra")? == Some(foreign), "labels alone make nothing ours");
+        case.mimeo(["down", &environment.name, "--yes"]).succeed()?;
+        case.is_gone(&environment)
+    })
+}
+
+#[test]
+fn somebody_who_is_quicker_keeps_what_is_theirs() -> Result<()> {
+    on_lab(|case| {
+        let repo = case.repo("config")?;
+        up(case, &repo)?.expect(0)?;
+        let environment = case.environment()?;
+        let ours = read(case, &environment, "notes")?.context("no ConfigMap notes")?;
+        repo.write(EXTRA, extra_manifest())?.commit("One more")?;
+        // After the plan was made and before the write arrives: plain, and with every label of a neighbour.
+        let plain = json!({"name": "extra"});
+        let copied = json!({"name": "extra", "labels": ours["metadata"]["labels"], "annotations": ours["metadata"]["annotations"]});
+        for metadata in [plain, copied] {
+            let relay = Relay::start(case.cluster.api.config())?;
+            let path = case.home().join("quicker.kubeconfig");
+            case.cluster.api.config().with_token(&case.account.token).by_way_of(&relay.url()).write(&path)?;
+            let (api, maps) = (case.cluster.api.clone(), environment.core("configmaps"));
+            let theirs = json!({"metadata": metadata, "data": {"whose": "theirs"}});
+            let make = move || drop(api.create(&maps, &theirs));
+            relay.inject(Fault::on("/configmaps/extra?").method("PATCH").times(1).first(make));
+            let refused = case.mimeo(case.on("up", &repo, "main")).kubeconfig(&path).run()?;
+            refused.expect(3)?.says(["OBJ019", "ConfigMap/extra", "appeared"])?;
+            let theirs = read(case, &environment, "extra")?.context("it is there")?;
+            ensure!(theirs["data"]["whose"] == "theirs", "it is untouched: {theirs}");
+            up(case, &repo)?.expect(3)?.says(["OBJ019"])?;
+            ensure!(read(case, &environment, "extra")? == Some(theirs), "it stays untouched");
+            let path = format!("{}/extra", environment.core("configmaps"));
+            ensure!(case.cluster.api.delete(&path)?.is_ok(), "its owner removes it");
+        }
+        up(case, &repo)?.expect(0)?;
         case.mimeo(["down", &environment.name, "--yes"]).succeed()?;
         case.is_gone(&environment)
     })

@@ -114,6 +114,9 @@ async fn configuration(context: Option<&str>) -> Result<(Config, Option<String>)
 
 const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
+/// Set to anything, it keeps this client to HTTP/1.1, as it does client-go and so `kubectl`.
+const DISABLE_HTTP2: &str = "DISABLE_HTTP2";
+
 /// kube speaks HTTP/1.1 only, one connection per request in flight. Its TLS configuration and
 /// authentication are kept; the connector offers h2 by ALPN and falls back to HTTP/1.1.
 fn client(config: Config) -> Result<Client> {
@@ -126,11 +129,11 @@ fn client(config: Config) -> Result<Client> {
     http.set_nodelay(true);
     http.set_connect_timeout(config.connect_timeout);
     let tls = config.rustls_client_config().map_err(failed)?;
-    let https = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(http);
+    let https = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    let https = match std::env::var_os(DISABLE_HTTP2).is_some_and(|value| !value.is_empty()) {
+        true => https.enable_http1().wrap_connector(http),
+        false => https.enable_all_versions().wrap_connector(http),
+    };
     let http_client = HttpClient::builder(TokioExecutor::new())
         .pool_timer(hyper_util::rt::TokioTimer::new())
         .timer(hyper_util::rt::TokioTimer::new())

@@ -69,14 +69,22 @@ impl Kinds {
         }
         let mut discovered = self.discovered.lock().await;
         let asked = ask(cluster, &mut discovered, &object.group, &object.version).await?;
-        if let Some(resource) = asked.iter().find(|resource| resource.kind == object.kind) {
-            return Ok(resource.clone());
+        if let Some(resource) = find(asked, object) {
+            return Ok(resource);
         }
         // That version may have gone while the objects stay: every version of a kind shows the same ones.
         for version in versions(cluster, &object.group).await? {
             let asked = ask(cluster, &mut discovered, &object.group, &version).await?;
-            if let Some(resource) = asked.iter().find(|resource| resource.kind == object.kind) {
-                return Ok(resource.clone());
+            if let Some(resource) = find(asked, object) {
+                return Ok(resource);
+            }
+            // Two answers that contradict each other: a proxy's page, or a server that lags behind.
+            if asked.is_none() {
+                discovered.remove(&group_version(&object.group, &version));
+                return Err(Error::Answer {
+                    subject: format!("the API {}", group_version(&object.group, &version)),
+                    cause: "the list of API groups has it, and yet it is answered with 404".to_owned(),
+                });
             }
         }
         Err(Error::UnknownKind { api_version: object.api_version(), kind: object.kind.clone() })
@@ -88,7 +96,16 @@ impl Kinds {
     }
 }
 
-type Discovered = HashMap<String, Vec<Resource>>;
+/// The kinds by group and version; none where the server said that it does not serve that.
+type Discovered = HashMap<String, Option<Vec<Resource>>>;
+
+fn group_version(group: &str, version: &str) -> String {
+    format!("{group}/{version}")
+}
+
+fn find(asked: Option<&[Resource]>, object: &ObjectRef) -> Option<Resource> {
+    asked?.iter().find(|resource| resource.kind == object.kind).cloned()
+}
 
 /// The kinds of one group and version; none when the server does not serve it.
 async fn ask<'a>(
@@ -96,13 +113,13 @@ async fn ask<'a>(
     discovered: &'a mut Discovered,
     group: &str,
     version: &str,
-) -> Result<&'a [Resource]> {
-    let key = format!("{group}/{version}");
+) -> Result<Option<&'a [Resource]>> {
+    let key = group_version(group, version);
     if !discovered.contains_key(&key) {
         let resources = discover(cluster, group, version).await?;
         discovered.insert(key.clone(), resources);
     }
-    Ok(discovered.get(&key).map(Vec::as_slice).unwrap_or_default())
+    Ok(discovered.get(&key).and_then(Option::as_deref))
 }
 
 /// The versions of a group that the server serves, the preferred one first. The list of groups is the
@@ -124,13 +141,17 @@ async fn versions(cluster: &Cluster, group: &str) -> Result<Vec<String>> {
     Ok(served.filter_map(|version| Some(version.get("version")?.as_str()?.to_owned())).collect())
 }
 
-async fn discover(cluster: &Cluster, group: &str, version: &str) -> Result<Vec<Resource>> {
+async fn discover(cluster: &Cluster, group: &str, version: &str) -> Result<Option<Vec<Resource>>> {
     let path = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
-    let Some(list) = cluster.discovery(&path, &format!("the API {group}/{version}")).await? else {
-        return Ok(Vec::new());
+    let subject = format!("the API {group}/{version}");
+    let Some(list) = cluster.discovery(&path, &subject).await? else {
+        return Ok(None);
     };
-    let resources = list.get("resources").and_then(Value::as_array).into_iter().flatten();
-    Ok(resources
+    let Some(resources) = list.get("resources").and_then(Value::as_array) else {
+        return Err(Error::Answer { subject, cause: "it is no list of kinds".to_owned() });
+    };
+    let known = resources
+        .iter()
         .filter_map(|resource| {
             let plural = resource.get("name")?.as_str()?;
             // Subresources such as `deployments/scale`.
@@ -143,7 +164,8 @@ async fn discover(cluster: &Cluster, group: &str, version: &str) -> Result<Vec<R
                 namespaced: resource.get("namespaced")?.as_bool()?,
             })
         })
-        .collect())
+        .collect();
+    Ok(Some(known))
 }
 
 /// Kinds that every supported server has at these versions.

@@ -65,6 +65,8 @@ impl Cluster {
     }
 
     /// Lists a kind completely, page by page. A page that cannot be had is an error, never a shorter list.
+    /// Where the server has forgotten the state that the first page showed (410, etcd was compacted), the
+    /// list begins anew.
     ///
     /// # Errors
     /// Every answer but 200.
@@ -81,16 +83,26 @@ impl Cluster {
         let base = format!("{}?limit=500&labelSelector={}", resource.collection(namespace), encode(selector));
         let mut items: Vec<Value> = Vec::new();
         let mut next = base.clone();
+        let mut restarts = 0;
         loop {
             let call = Call {
                 verb: "list",
                 subject: &subject,
                 method: Method::GET,
-                path: next,
+                path: next.clone(),
                 content_type: "application/json",
                 body: None,
             };
-            let (_, mut page) = self.call(call).await?;
+            let mut page = match self.call(call).await {
+                Ok((_, page)) => page,
+                Err(Error::Api { code: 410, .. }) if next != base && restarts < RESTARTS => {
+                    restarts += 1;
+                    items.clear();
+                    next.clone_from(&base);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let Some(Value::Array(found)) = page.get_mut("items").map(Value::take) else {
                 return Err(Error::Answer { subject, cause: "it is no list".to_owned() });
             };
@@ -144,7 +156,8 @@ impl Cluster {
         manifest["metadata"]["resourceVersion"] = json!(NEVER);
         match self.apply(resource, object, &manifest, false).await {
             Ok((_, live)) => Ok(Some(live)),
-            Err(Error::Api { code: 409, causes, .. }) if causes.is_empty() => Ok(None),
+            // Fields of somebody else are compared before the resourceVersion: that, too, says that it exists.
+            Err(Error::Api { code: 409, .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -357,6 +370,9 @@ impl Cluster {
         }
     }
 }
+
+/// How often a list begins anew before the compaction is an error.
+const RESTARTS: usize = 3;
 
 /// A resourceVersion that no object has: etcd counts up from 1 before the first write. The registry
 /// compares it only with an object that exists (`registry/store.go`, `Update`), so that an apply which

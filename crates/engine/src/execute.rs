@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use cluster::{Deleted, Lease, Propagation};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, stream};
 use plan::{Action, Desired, FIELD_MANAGER, Inventory, Key, ObjectRef, Origin, Plan, Stage, Step, Wave};
 use rand::RngExt as _;
 use serde_json::{Value, json};
@@ -42,7 +42,10 @@ impl<'a> Run<'a> {
     /// Stale Jobs go first, then wave by wave; returns the watcher with its last views.
     pub(crate) async fn waves(&mut self) -> Result<Watcher<'a>> {
         let stale: Vec<&Step> = self.plan.stale().collect();
-        self.delete_all(&stale, Propagation::Foreground).await?;
+        let (_, found) = self.delete_all(&stale, Propagation::Foreground).await;
+        if !found.is_empty() {
+            return Err(Error::Found(found));
+        }
         let (session, namespace, desired) = (self.session, self.namespace, self.desired);
         let mut watcher = Watcher::new(session, namespace, desired, self.images.clone());
         let mut watching = false;
@@ -90,9 +93,11 @@ impl<'a> Run<'a> {
         while let Some(first) = rest.first() {
             let end = rest.iter().position(|step| step.order != first.order).unwrap_or(rest.len());
             let group: Vec<&Step> = rest[..end].iter().collect();
-            self.delete_all(&group, Propagation::Background).await?;
-            for step in group {
-                self.inventory.remove(&step.object.key());
+            let (gone, found) = self.delete_all(&group, Propagation::Background).await;
+            // What did not go stays in the inventory: a later run deletes it.
+            gone.iter().for_each(|step| self.inventory.remove(&step.object.key()));
+            if !found.is_empty() {
+                return Err(Error::Found(found));
             }
             rest = &rest[end..];
         }
@@ -174,24 +179,41 @@ impl<'a> Run<'a> {
         if found.is_empty() { Ok(written) } else { Err(Error::Found(found)) }
     }
 
-    async fn delete_all(&self, steps: &[&Step], propagation: Propagation) -> Result<()> {
+    /// Deletes objects side by side, each to its end, whatever becomes of the others. Returns the steps
+    /// whose objects are proven gone, and what stands in the way of the rest.
+    async fn delete_all<'s>(
+        &self,
+        steps: &[&'s Step],
+        propagation: Propagation,
+    ) -> (Vec<&'s Step>, Vec<Diagnostic>) {
         let (session, lease) = (self.session, self.lease);
-        stream::iter(steps)
+        let mut outcomes = stream::iter(steps.iter().copied())
             .map(|step| async move {
-                let Some(uid) = step.uid.as_deref() else { return Ok(()) };
-                session.keep_going()?;
-                remove(session, lease, step, uid, propagation).await?;
-                session.tell(Event::Done {
-                    action: Action::Delete,
-                    object: step.object.clone(),
-                    component: step.component.clone(),
-                });
-                Ok::<(), Error>(())
+                let outcome = async {
+                    let Some(uid) = step.uid.as_deref() else { return Ok(()) };
+                    session.keep_going()?;
+                    remove(session, lease, step, uid, propagation).await?;
+                    session.tell(Event::Done {
+                        action: Action::Delete,
+                        object: step.object.clone(),
+                        component: step.component.clone(),
+                    });
+                    Ok::<(), Error>(())
+                };
+                (step, outcome.await)
             })
-            .buffer_unordered(IN_FLIGHT)
-            .try_collect::<Vec<()>>()
-            .await
-            .map(|_| ())
+            .buffer_unordered(IN_FLIGHT);
+        let (mut gone, mut found) = (Vec::new(), Vec::new());
+        while let Some((step, outcome)) = outcomes.next().await {
+            match outcome {
+                Ok(()) => gone.push(step),
+                // That the run is to stop, or lost its lease, is said once.
+                Err(error) => found.extend(
+                    error.diagnostics().into_iter().filter(|one| !found.contains(one)).collect::<Vec<_>>(),
+                ),
+            }
+        }
+        (gone, found)
     }
 
     /// Gives every data Job that is not finished the password of its target: in a Secret that belongs
@@ -271,23 +293,46 @@ async fn create(session: &Session, lease: &Lease, wanted: &Desired) -> Result<Va
         lease.check()?;
         match session.cluster.apply_new(&resource, &wanted.object, &manifest).await {
             Ok(Some(live)) => return Ok(live),
-            // It was not there when the plan was made, and nobody but this run may write under the lease.
-            Ok(None) => {
-                return Err(Diagnostic::new(
-                    "OBJ019",
-                    Category::Refused,
-                    "an object of this name appeared while mimeo was about to create it; it was not touched",
-                )
-                .on(wanted.object.to_string())
-                .help("Look at who made it, remove it if nobody needs it, and run the command again")
-                .into());
-            }
+            Ok(None) => return appeared(session, lease, &resource, wanted).await,
             Err(error) if may_settle(&error, wanted) && begun.elapsed() < SETTLING => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             Err(error) => return Err(located(error, wanted)),
         }
     }
+}
+
+/// It was not there when the plan was made, and nobody but this run may write under the lease. Unless it is
+/// ours: a run that was killed may have sent it, and the server have worked on it still. Then it is what an
+/// entry that is pending stands for.
+async fn appeared(
+    session: &Session,
+    lease: &Lease,
+    resource: &cluster::Resource,
+    wanted: &Desired,
+) -> Result<Value> {
+    lease.verify().await?;
+    let live = session.cluster.get(resource, &wanted.object).await?;
+    let Some(live) = live.filter(|live| plan::is_sent_by(live, wanted)) else {
+        return Err(Diagnostic::new(
+            "OBJ019",
+            Category::Refused,
+            "an object of this name appeared while mimeo was about to create it; it was not touched",
+        )
+        .on(wanted.object.to_string())
+        .help("Look at who made it, remove it if nobody needs it, and run the command again")
+        .into());
+    };
+    // Random values are made once.
+    if matches!(wanted.origin, Origin::Generated(_)) {
+        return Ok(live);
+    }
+    let mut manifest = wanted.manifest.clone();
+    for field in ["uid", "resourceVersion"] {
+        manifest["metadata"][field] = live["metadata"][field].clone();
+    }
+    let applied = session.cluster.apply(resource, &wanted.object, &manifest, false).await;
+    applied.map(|(_, live)| live).map_err(|error| located(error, wanted))
 }
 
 /// The authorizer learns of fresh bindings and roles with a moment's delay: until then it answers 403,

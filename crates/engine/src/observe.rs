@@ -5,12 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use plan::{Desired, ENVIRONMENT_LABEL, Inputs, Inventory, ObjectRef, Observed, needs_dry_run, was_applied};
 
-use crate::{Result, Session};
+use crate::{Error, Event, Result, Session};
 
 /// Requests in flight at once; the API server's own flow control answers 429 when that is too many.
 pub(crate) const IN_FLIGHT: usize = 16;
 
 /// Reads every object that is wanted or owned. What neither a list nor its own GET shows is absent.
+///
+/// What is wanted must be seen. Of a kind that is only owned, because the rendering no longer has it, a
+/// failure is told and nothing more: its objects are neither live nor absent, so they stay as they are and
+/// stay in the inventory.
 pub(crate) async fn observe(
     session: &Session,
     environment: &str,
@@ -24,7 +28,8 @@ pub(crate) async fn observe(
     // Namespaces first: in one that is not there, nothing has to be looked for.
     let (namespaces, rest): (Vec<&ObjectRef>, Vec<&ObjectRef>) =
         all.values().partition(|object| object.is("", "Namespace"));
-    get_each(session, namespaces, &mut observed).await?;
+    let mut unread = Unread::of(wanted);
+    get_each(session, namespaces, &mut observed, &mut unread).await?;
     // Where nothing is wanted, somebody only looks.
     if !wanted.is_empty()
         && let Some((key, live)) = observed.live.iter().find(|(_, live)| plan::is_terminating(live))
@@ -40,10 +45,57 @@ pub(crate) async fn observe(
     for object in absent {
         observed.missed(object.key());
     }
-    list_kinds(session, environment, &rest, &mut observed).await?;
-    let unseen: Vec<&ObjectRef> = rest.into_iter().filter(|object| !observed.knows(&object.key())).collect();
-    get_each(session, unseen, &mut observed).await?;
+    list_kinds(session, environment, &rest, &mut observed, &mut unread).await?;
+    let unseen: Vec<&ObjectRef> =
+        rest.into_iter().filter(|object| !observed.knows(&object.key()) && !unread.holds(object)).collect();
+    get_each(session, unseen, &mut observed, &mut unread).await?;
+    unread.tell(session);
     Ok(observed)
+}
+
+/// Group, kind and namespace: what one LIST shows.
+type Place = (String, String, Option<String>);
+
+fn place(object: &ObjectRef) -> Place {
+    (object.group.clone(), object.kind.clone(), object.namespace.clone())
+}
+
+/// What could not be read, and did not have to be.
+struct Unread {
+    wanted: BTreeSet<Place>,
+    failed: BTreeMap<Place, String>,
+}
+
+impl Unread {
+    fn of(wanted: &[ObjectRef]) -> Self {
+        Self { wanted: wanted.iter().map(place).collect(), failed: BTreeMap::new() }
+    }
+
+    /// Notes a failure to read; returns it where it cannot be passed over: something of the kind is wanted,
+    /// or the caller is nobody (401), who will be refused everything else, too.
+    fn note(&mut self, object: &ObjectRef, error: Error) -> Result<()> {
+        let nobody = matches!(&error, Error::Cluster(error) if error.status() == Some(401));
+        if nobody || self.wanted.contains(&place(object)) {
+            return Err(error);
+        }
+        let cause = error.diagnostics().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        self.failed.entry(place(object)).or_insert(cause);
+        Ok(())
+    }
+
+    fn holds(&self, object: &ObjectRef) -> bool {
+        self.failed.contains_key(&place(object))
+    }
+
+    fn tell(self, session: &Session) {
+        for ((group, kind, namespace), cause) in self.failed {
+            let kind = if group.is_empty() { kind } else { format!("{kind}.{group}") };
+            let within = namespace.map(|name| format!(" in {name}")).unwrap_or_default();
+            session.tell(Event::Note(format!(
+                "{kind}{within} could not be read, so nothing of it is deleted; the next run looks again: {cause}"
+            )));
+        }
+    }
 }
 
 /// Asks the server what each object would become of which that is not plain.
@@ -75,46 +127,56 @@ async fn list_kinds(
     environment: &str,
     objects: &[&ObjectRef],
     observed: &mut Observed,
+    unread: &mut Unread,
 ) -> Result<()> {
     let mut collections = BTreeMap::new();
     for object in objects {
-        let place = (object.group.clone(), object.kind.clone(), object.namespace.clone());
-        collections.entry(place).or_insert_with(|| (*object).clone());
+        collections.entry(place(object)).or_insert(*object);
     }
     let selector = format!("{ENVIRONMENT_LABEL}={environment}");
     let selector = &selector;
-    let listings: Vec<cluster::Listing> = stream::iter(collections.into_values())
+    let mut listings = stream::iter(collections.into_values())
         .map(|object| async move {
-            let resource = session.resource(&object).await?;
-            Ok::<_, crate::Error>(
-                session.cluster.list(&resource, object.namespace.as_deref(), selector).await?,
-            )
+            let listing = async {
+                let resource = session.resource(object).await?;
+                Ok(session.cluster.list(&resource, object.namespace.as_deref(), selector).await?)
+            };
+            (object, listing.await)
         })
-        .buffer_unordered(IN_FLIGHT)
-        .try_collect()
-        .await?;
-    for item in listings.into_iter().flat_map(|listing| listing.items) {
-        if let Some(object) = ObjectRef::of(&item) {
-            observed.saw(object.key(), item);
+        .buffer_unordered(IN_FLIGHT);
+    while let Some((object, listing)) = listings.next().await {
+        match listing {
+            Ok(listing) => {
+                let seen = listing.items.into_iter();
+                let seen = seen.filter_map(|item| Some((ObjectRef::of(&item)?.key(), item)));
+                seen.for_each(|(key, item)| observed.saw(key, item));
+            }
+            Err(error) => unread.note(object, error)?,
         }
     }
     Ok(())
 }
 
-async fn get_each(session: &Session, objects: Vec<&ObjectRef>, observed: &mut Observed) -> Result<()> {
-    let answers: Vec<(plan::Key, Option<serde_json::Value>)> = stream::iter(objects)
+async fn get_each(
+    session: &Session,
+    objects: Vec<&ObjectRef>,
+    observed: &mut Observed,
+    unread: &mut Unread,
+) -> Result<()> {
+    let mut answers = stream::iter(objects)
         .map(|object| async move {
-            let resource = session.resource(object).await?;
-            let live = session.cluster.get(&resource, object).await?;
-            Ok::<_, crate::Error>((object.key(), live))
+            let live = async {
+                let resource = session.resource(object).await?;
+                Ok(session.cluster.get(&resource, object).await?)
+            };
+            (object, live.await)
         })
-        .buffer_unordered(IN_FLIGHT)
-        .try_collect()
-        .await?;
-    for (key, live) in answers {
+        .buffer_unordered(IN_FLIGHT);
+    while let Some((object, live)) = answers.next().await {
         match live {
-            Some(live) => observed.saw(key, live),
-            None => observed.missed(key),
+            Ok(Some(live)) => observed.saw(object.key(), live),
+            Ok(None) => observed.missed(object.key()),
+            Err(error) => unread.note(object, error)?,
         }
     }
     Ok(())

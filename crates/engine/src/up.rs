@@ -169,24 +169,15 @@ async fn run(
     let begun_expiry = begun.spec.expires_at.clone();
     view.desired = view.desired.into_iter().map(|desired| desired.owned_by(&record_uid)).collect();
     let who = Provenance { environment: &rendered.env.id, record_uid: &record_uid };
-    let mut stored = view.stored.clone();
-    let ahead = |stored: &mut StoredInventory| {
-        write_ahead::write_ahead(&mut stored.inventory, &view.plan, &view.desired, &view.observed, who)
-    };
-    if ahead(&mut stored) {
-        let fresh = stored.mark().shards == 0;
-        match session.records.write_inventory(&begun, &mut stored).await {
-            // A record that somebody removed by hand left its inventory behind: it is taken over.
-            Err(cluster::Error::Fenced { .. }) if fresh => {
-                stored = session.records.inventory(&begun).await?;
-                ahead(&mut stored);
-                session.records.write_inventory(&begun, &mut stored).await?;
-            }
-            other => other?,
+    let (stored, inventory, outcome) = match note_ahead(session, &begun, &view, who).await {
+        Ok(stored) => {
+            let mut inventory = stored.inventory.clone();
+            let outcome = carry_out(session, rendered, options, (lease, wanted), &view, &mut inventory).await;
+            (stored, inventory, outcome)
         }
-    }
-    let mut inventory = stored.inventory.clone();
-    let outcome = carry_out(session, rendered, options, (lease, wanted), &view, &mut inventory).await;
+        // Nothing was applied, and the record is to say why.
+        Err(error) => (view.stored.clone(), view.stored.inventory.clone(), Err(error)),
+    };
     finish(session, lease, begun, stored, inventory, &outcome).await?;
     let (components, gates) = outcome?;
     Ok(Report {
@@ -198,6 +189,32 @@ async fn run(
         components,
         gates,
     })
+}
+
+/// The inventory with everything the plan is about to create, as it is stored from now on.
+async fn note_ahead(
+    session: &Session,
+    begun: &EnvironmentRecord,
+    view: &Preview,
+    who: Provenance<'_>,
+) -> Result<StoredInventory> {
+    let mut stored = view.stored.clone();
+    let ahead = |stored: &mut StoredInventory| {
+        write_ahead::write_ahead(&mut stored.inventory, &view.plan, &view.desired, &view.observed, who)
+    };
+    if ahead(&mut stored) {
+        let fresh = stored.mark().shards == 0;
+        match session.records.write_inventory(begun, &mut stored).await {
+            // A record that somebody removed by hand left its inventory behind: it is taken over.
+            Err(cluster::Error::Fenced { .. }) if fresh => {
+                stored = session.records.inventory(begun).await?;
+                ahead(&mut stored);
+                session.records.write_inventory(begun, &mut stored).await?;
+            }
+            other => other?,
+        }
+    }
+    Ok(stored)
 }
 
 /// Reads the world; binds the caller first when it may not look into the environment's namespace yet,

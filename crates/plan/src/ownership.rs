@@ -6,7 +6,9 @@
 
 use serde_json::Value;
 
-use crate::{Entry, FIELD_MANAGER, OWNER_ANNOTATION, desired::ENVIRONMENT_LABEL, other_managers, text, uid};
+use crate::{
+    Desired, Entry, FIELD_MANAGER, OWNER_ANNOTATION, desired::ENVIRONMENT_LABEL, other_managers, text, uid,
+};
 
 /// Who the environment is, for the comparison.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +58,19 @@ pub fn ownership(live: &Value, entry: Option<&Entry>, who: Provenance<'_>) -> Ow
         }
         _ => format!("it exists and mimeo did not make it ({})", described(live)),
     })
+}
+
+/// Whether a live object is one that a run of the same environment sent: it carries our manager, and label
+/// and annotation as `desired` has them.
+#[must_use]
+pub fn is_sent_by(live: &Value, desired: &Desired) -> bool {
+    let same = |path: &[&str]| {
+        let sent = text(&desired.manifest, path);
+        sent.is_some_and(|sent| !sent.is_empty()) && sent == text(live, path)
+    };
+    is_managed(live)
+        && same(&["metadata", "labels", ENVIRONMENT_LABEL])
+        && same(&["metadata", "annotations", OWNER_ANNOTATION])
 }
 
 /// Annotations by which somebody asks that an object outlives what made it: Helm's, and Flux's.
@@ -148,6 +163,28 @@ mod tests {
             let mut other = live();
             *other.pointer_mut(path).unwrap() = value;
             assert!(matches!(ownership(&other, Some(&pending), WHO), Ownership::Foreign(_)), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_another_run_sent_is_told_from_what_somebody_made() {
+        let sent = Desired {
+            object: entry(None, true).object,
+            component: "c".into(),
+            order: Order { level: 0, stage: Stage::Config },
+            manifest: live(),
+            origin: crate::Origin::Engine,
+            reruns_after: Vec::new(),
+        };
+        assert!(is_sent_by(&live(), &sent));
+        for (path, value) in [
+            ("/metadata/managedFields/0/manager", json!("kubectl")),
+            ("/metadata/labels", json!({})),
+            ("/metadata/annotations", json!({OWNER_ANNOTATION: "r2"})),
+        ] {
+            let mut other = live();
+            *other.pointer_mut(path).unwrap() = value;
+            assert!(!is_sent_by(&other, &sent), "{path}");
         }
     }
 

@@ -61,7 +61,15 @@ impl Kubeconfig {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
+        self.write_for(path, None)
+    }
+
+    /// The same, for a server whose certificate bears another name than its address.
+    pub(crate) fn write_for(&self, path: &Path, name: Option<&str>) -> Result<()> {
         let mut cluster = json!({"server": self.server});
+        if let Some(name) = name {
+            cluster["tls-server-name"] = json!(name);
+        }
         if !self.ca.is_empty() {
             let ca = base64::engine::general_purpose::STANDARD.encode(&self.ca);
             cluster["certificate-authority-data"] = json!(ca);

@@ -7,8 +7,10 @@
 //! - [`GitRepo`]: a repository built from a fixture, commit by commit.
 //! - [`Gitea`]: a forge: the lab's, or one of a test's own.
 //! - [`Relay`]: stands between `mimeo` and the API server, counts writes, and kills at the n-th.
+//! - [`Wire`]: hands bytes on to an API server and counts the connections.
 //! - [`ForgeRelay`]: stands between `mimeo` and a forge, and answers as forges do on bad days.
 //! - [`AuditLog`]: what the API server saw, whoever asked.
+//! - [`pool`]: many cases side by side, and how many of them a run tries.
 //! - [`state`]: what is there, in a form that two runs can be compared in.
 //!
 //! The product knows nothing of this crate: no hook, no switch, no fake.
@@ -27,10 +29,12 @@ mod http;
 mod kubeconfig;
 mod mimeo;
 mod plane;
+pub mod pool;
 mod program;
 mod relay;
 pub mod state;
 mod upstream;
+mod wire;
 
 pub use account::Account;
 pub use api::{Answer, Api, Kind};
@@ -43,9 +47,10 @@ pub use git::GitRepo;
 pub use gitea::{Comment, Gitea, GiteaRepo};
 pub use kubeconfig::Kubeconfig;
 pub use mimeo::{Mimeo, Outcome, Running};
-pub use plane::{in_plane, inside_plane};
+pub use plane::{in_plane, in_plane_over_http1, inside_plane};
 pub use program::hold;
 pub use relay::{Cut, Exchange, Relay};
+pub use wire::Wire;
 
 /// Six random characters that make a name this run's own. It starts with a letter.
 #[must_use]

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::Relay;
+use crate::{Relay, plane};
 
 /// One command line in the making. Nothing of the test's own environment reaches it.
 #[derive(Clone)]
@@ -139,6 +139,9 @@ impl Mimeo {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if plane::is_http1_only() && !plane::inside_plane() {
+            command.env("DISABLE_HTTP2", "1");
+        }
         // Nothing is left to a kubeconfig that happens to lie around.
         let kubeconfig = self.kubeconfig.clone().unwrap_or_else(|| self.home.join("no-kubeconfig"));
         command.env("KUBECONFIG", kubeconfig);

@@ -27,6 +27,28 @@ pub fn inside_plane() -> bool {
 /// # Errors
 /// When the plane cannot be had, or the test fails inside.
 pub fn in_plane(test: &str, program: &Path, body: impl FnOnce(&Cluster) -> Result<()>) -> Result<()> {
+    run(test, program, is_http1_only(), body)
+}
+
+/// The same, with an API server that does not speak HTTP/2.
+///
+/// # Errors
+/// As [`in_plane`].
+pub fn in_plane_over_http1(
+    test: &str,
+    program: &Path,
+    body: impl FnOnce(&Cluster) -> Result<()>,
+) -> Result<()> {
+    run(test, program, true, body)
+}
+
+/// Whether everything is to go over HTTP/1.1 (`MIMEO_HTTP1`): planes do not offer HTTP/2, and on the lab, which
+/// does, the program is told not to use it.
+pub(crate) fn is_http1_only() -> bool {
+    std::env::var_os("MIMEO_HTTP1").is_some()
+}
+
+fn run(test: &str, program: &Path, http1: bool, body: impl FnOnce(&Cluster) -> Result<()>) -> Result<()> {
     if let Some(directory) = std::env::var_os(DIRECTORY).map(PathBuf::from) {
         let cluster =
             Cluster::new(program, &directory.join("admin.kubeconfig"), &directory.join("audit.log"))?;
@@ -35,6 +57,9 @@ pub fn in_plane(test: &str, program: &Path, body: impl FnOnce(&Cluster) -> Resul
     let itself = std::env::current_exe().context("where is this test program?")?;
     let mut plane = Command::new(checkout().join("tests/lab/lab"));
     plane.arg("plane");
+    if http1 {
+        plane.arg("--http1-only");
+    }
     // Logs, request log and etcd of the plane, to be looked at afterwards.
     if std::env::var_os("KEEP").is_some() {
         plane.arg("--keep").arg(checkout().join("target/planes").join(test.replace("::", "-")));

@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use crate::{
     Fault, Kubeconfig,
+    fault::How,
     http::{self, Head},
     upstream::{Connection, Upstream},
 };
@@ -333,16 +334,21 @@ fn exchange(
         return Ok(false);
     }
     let streams = head.request().1.contains("watch=true") || head.request().1.contains("follow=true");
-    if let Some(fault) = inner.fault(&head) {
-        std::thread::sleep(fault.waits());
-        if let Some((answer, body)) = fault.answer() {
-            let mut state = inner.lock();
-            state.log[place].status = Some(answer.status());
-            state.log[place].note = "answered by the test".to_owned();
-            drop(state);
-            answer.write(&body, client.get_mut())?;
-            return Ok(true);
-        }
+    let how = inner.fault(&head).map_or(How::Pass, |fault| {
+        inner.lock().log[place].note = "held by the test".to_owned();
+        fault.begin()
+    });
+    if let Some((answer, body)) = how.answer() {
+        let mut state = inner.lock();
+        state.log[place].status = Some(answer.status());
+        state.log[place].note = "answered by the test".to_owned();
+        drop(state);
+        answer.write(&body, client.get_mut())?;
+        return Ok(true);
+    }
+    if how == How::Cut {
+        inner.lock().log[place].note = "cut by the test".to_owned();
+        return Ok(false);
     }
     head.set("Host", &inner.upstream.authority);
     head.write(&body, server.get_mut())?;
@@ -360,7 +366,11 @@ fn exchange(
         stream(&answer, client, server)?;
         return Ok(true);
     }
-    let body = http::body(framing, server)?;
+    let body = how.shown(http::body(framing, server)?);
+    if how == How::Lost {
+        inner.lock().log[place].note = "answer lost by the test".to_owned();
+        return Ok(false);
+    }
     if cut == Some(Cut::AfterSend) {
         inner.kill();
         return Ok(false);

@@ -19,20 +19,27 @@ const DERIVED: [&str; 7] =
 /// # Errors
 /// When something cannot be listed.
 pub fn snapshot(api: &Api, name: &str, id: &str) -> Result<Vec<String>> {
+    snapshot_in(api, name, name, id)
+}
+
+/// The same for an environment that lives in a namespace of another name.
+///
+/// # Errors
+/// When something cannot be listed.
+pub fn snapshot_in(api: &Api, name: &str, namespace: &str, id: &str) -> Result<Vec<String>> {
     let mut lines = Vec::new();
-    let namespace = api.get(&format!("/api/v1/namespaces/{name}"))?;
-    if let Some(namespace) = &namespace {
-        fields("Namespace", namespace, name, id, &mut lines);
+    if let Some(live) = api.get(&format!("/api/v1/namespaces/{namespace}"))? {
+        fields("Namespace", &live, name, id, &mut lines);
     }
     for kind in api.kinds()?.iter().filter(|kind| kind.namespaced) {
-        for object in api.list(&kind.path(Some(name)))? {
+        for object in api.list(&kind.path(Some(namespace)))? {
             if !DERIVED.contains(&kind.kind.as_str()) {
                 fields(&kind.kind, &object, name, id, &mut lines);
             }
         }
     }
     let mut pods: BTreeMap<String, usize> = BTreeMap::new();
-    for pod in api.list(&format!("/api/v1/namespaces/{name}/pods"))? {
+    for pod in api.list(&format!("/api/v1/namespaces/{namespace}/pods"))? {
         let component = pod["metadata"]["labels"]["mimeo.dev/component"].as_str().unwrap_or("none");
         let owner = pod["metadata"]["ownerReferences"][0]["kind"].as_str().unwrap_or("nobody");
         let phase = pod["status"]["phase"].as_str().unwrap_or("no phase");
