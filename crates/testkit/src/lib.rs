@@ -9,6 +9,8 @@
 //! - [`Relay`]: stands between `mimeo` and the API server, counts writes, and kills at the n-th.
 //! - [`ForgeRelay`]: stands between `mimeo` and a forge, and answers as forges do on bad days.
 //! - [`AuditLog`]: what the API server saw, whoever asked.
+//! - [`witness_deletes`]: makes that log say which uid each DELETE asked for.
+//! - [`Etcd`]: the raw keys of a plane, whatever its API server says.
 //! - [`state`]: what is there, in a form that two runs can be compared in.
 //!
 //! The product knows nothing of this crate: no hook, no switch, no fake.
@@ -19,6 +21,7 @@ mod audit;
 mod case;
 mod cluster;
 mod dump;
+mod etcd;
 mod fault;
 mod forge_relay;
 mod git;
@@ -31,12 +34,14 @@ mod program;
 mod relay;
 pub mod state;
 mod upstream;
+mod witness;
 
 pub use account::Account;
 pub use api::{Answer, Api, Kind};
 pub use audit::{AuditLog, AuditMark, Call, tally};
 pub use case::{Case, Environment};
 pub use cluster::{Cluster, checkout};
+pub use etcd::Etcd;
 pub use fault::Fault;
 pub use forge_relay::{ForgeRelay, Harm, Traffic, Trouble};
 pub use git::GitRepo;
@@ -46,6 +51,7 @@ pub use mimeo::{Mimeo, Outcome, Running};
 pub use plane::{in_plane, inside_plane};
 pub use program::hold;
 pub use relay::{Cut, Exchange, Relay};
+pub use witness::{witness_deletes, witnessed};
 
 /// Six random characters that make a name this run's own. It starts with a letter.
 #[must_use]
