@@ -15,6 +15,7 @@ mod planned;
 mod preview;
 mod rights;
 mod stale;
+mod teardown;
 mod together;
 mod trouble;
 mod untouched;

@@ -66,9 +66,9 @@ impl Etcd {
     pub fn mentioning(&self, texts: &[&str]) -> Result<BTreeSet<String>> {
         let mut keys = BTreeSet::new();
         self.each(false, |key, value| {
-            let said = |text: &&str| {
-                key.contains(*text) || value.windows(text.len()).any(|window| window == text.as_bytes())
-            };
+            // Built-in kinds are kept as protobuf, in which texts stand as they are.
+            let value = String::from_utf8_lossy(value);
+            let said = |text: &&str| key.contains(*text) || value.contains(*text);
             if !MOVES.iter().any(|moves| key.starts_with(moves)) && texts.iter().any(said) {
                 keys.insert(key);
             }

@@ -23,7 +23,7 @@ const HAD: &str = "deletes.tests.mimeo.dev/had";
 pub fn witness_deletes(cluster: &Cluster) -> Result<()> {
     let group = "/apis/admissionregistration.k8s.io/v1";
     let asked = "has(request.options.preconditions) && has(request.options.preconditions.uid) \
-                 ? request.options.preconditions.uid : 'none'";
+                 ? string(request.options.preconditions.uid) : 'none'";
     let policy = json!({
         "metadata": {"name": NAME},
         "spec": {
@@ -33,7 +33,7 @@ pub fn witness_deletes(cluster: &Cluster) -> Result<()> {
             ]},
             "auditAnnotations": [
                 {"key": "asked", "valueExpression": asked},
-                {"key": "had", "valueExpression": "oldObject != null ? oldObject.metadata.uid : 'none'"},
+                {"key": "had", "valueExpression": "oldObject != null ? string(oldObject.metadata.uid) : 'none'"},
             ],
         },
     });
