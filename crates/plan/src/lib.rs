@@ -33,4 +33,4 @@ pub use ownership::{Ownership, Provenance, keeps, ownership};
 pub use planner::{Inputs, is_terminating, needs_dry_run, plan, was_applied};
 pub use redact::{drop_secret_values, is_secret};
 pub use steps::{Action, Note, Plan, Step, Wave};
-pub use teardown::{Phase, TeardownPhase, is_custom, prune_groups, teardown};
+pub use teardown::{Phase, TeardownPhase, is_custom, phase_of, prune_groups, teardown};

@@ -100,7 +100,10 @@ pub fn teardown(inventory: &Inventory, owned_namespace: Option<&str>) -> Vec<Tea
         .collect()
 }
 
-fn phase_of(entry: &Entry, owned_namespace: Option<&str>) -> Option<Phase> {
+/// The phase in which an object is deleted by itself; `None` where it goes with the environment's namespace, or is
+/// a namespace that somebody lent.
+#[must_use]
+pub fn phase_of(entry: &Entry, owned_namespace: Option<&str>) -> Option<Phase> {
     let object = &entry.object;
     let inside = owned_namespace.is_some() && object.namespace.as_deref() == owned_namespace;
     let phase = if object.is("", "Namespace") {

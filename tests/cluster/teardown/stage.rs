@@ -38,13 +38,20 @@ pub fn prepare(cluster: &Cluster) -> Result<()> {
         api.create("/apis/rbac.authorization.k8s.io/v1/clusterroles", &role)
     };
     role("tests-widgets", json!({"mimeo.dev/aggregate-to-env": "true"}), "widgets.example.com", "widgets")?;
-    role("tests-priorities", json!({}), "scheduling.k8s.io", "priorityclasses")?;
-    let binding = json!({
-        "metadata": {"name": "tests-priorities"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "tests-priorities"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": USERS}],
-    });
-    api.create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", &binding)?;
+    let wide = [
+        ("tests-priorities", "scheduling.k8s.io", "priorityclasses"),
+        ("tests-kinds", "apiextensions.k8s.io", "customresourcedefinitions"),
+        ("tests-doodads", "*", "doodads"),
+    ];
+    for (name, group, resource) in wide {
+        role(name, json!({}), group, resource)?;
+        let binding = json!({
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": USERS}],
+        });
+        api.create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", &binding)?;
+    }
     for _ in 0..100 {
         if api.get("/apis/widgets.example.com/v1/widgets")?.is_some() {
             return Ok(());
@@ -79,7 +86,25 @@ pub enum Variant {
     Borrowed(usize),
     /// Custom resources and their operator only.
     Widgets,
+    /// A kind of the environment's own, and nothing of it.
+    Kind,
 }
+
+/// A kind whose name has the environment's eight digits.
+const KIND: &str = r#"apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: doodads.{{ env.name }}.example.com
+spec:
+  group: {{ env.name }}.example.com
+  scope: Namespaced
+  names: {plural: doodads, singular: doodad, kind: Doodad, listKind: DoodadList}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+"#;
 
 /// Commits a variant on a branch of its own.
 pub fn branch(case: &Case<'_>, repo: &GitRepo, name: &str, variant: Variant) -> Result<()> {
@@ -100,6 +125,15 @@ pub fn branch(case: &Case<'_>, repo: &GitRepo, name: &str, variant: Variant) -> 
             let policy = format!("spec:\n  policy: {{namespace: {{borrowed: lent-{number}}}}}");
             repo.edit(&spec, "spec:\n", &format!("{policy}\n"))?;
         }
+        Variant::Kind => {
+            let kept = "apiVersion: mimeo.dev/v1alpha1\nkind: EnvironmentSpec\nmetadata: {name: SPEC}\nspec:\n  components:\n    kinds: {template: kinds}\n";
+            repo.write(&spec, &kept.replace("SPEC", case.spec()))?;
+            repo.write(
+                "templates/kinds/template.yaml",
+                "apiVersion: mimeo.dev/v1alpha1\nkind: Template\nmetadata: {name: kinds}\nspec: {description: A kind of its own}\n",
+            )?;
+            repo.write("templates/kinds/manifests/kind.yaml", KIND)?;
+        }
         Variant::Widgets => {
             let kept: Vec<&str> = whole
                 .lines()
@@ -109,9 +143,8 @@ pub fn branch(case: &Case<'_>, repo: &GitRepo, name: &str, variant: Variant) -> 
             repo.write(&spec, &format!("{}\n", kept.join("\n")))?;
         }
     }
-    repo.git(&["commit", "--quiet", "--all", "--allow-empty", "--message", "A variant"])?;
     repo.git(&["add", "--all"])?;
-    repo.git(&["commit", "--quiet", "--allow-empty", "--message", "With what is new"])?;
+    repo.git(&["commit", "--quiet", "--allow-empty", "--message", "A variant"])?;
     repo.git(&["checkout", "--quiet", "main"])?;
     Ok(())
 }

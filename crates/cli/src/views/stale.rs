@@ -110,6 +110,7 @@ pub fn accounts(accounts: &[Account]) -> String {
         ];
         if account.going {
             lines.push("Deleted:     yes, it is on its way out".to_owned());
+            lines.extend(account.held_by.iter().map(|line| format!("Held by:     {}", plain(line))));
         }
         lines.join("\n")
     };

@@ -98,12 +98,13 @@ fn not_found(clues: &Clues, seen: &Seen) -> String {
     let mut by: Vec<String> = clues.managers.iter().map(|name| format!("field manager {name}")).collect();
     by.extend(clues.domains.iter().cloned());
     let by = if by.is_empty() { "nothing names it".to_owned() } else { format!("for {}", by.join(", ")) };
-    let looked_at = if seen.looked_at.is_empty() { "nothing".to_owned() } else { seen.looked_at.join(", ") };
-    let mut text = format!("its controller was not found: looked at {looked_at}, {by}");
-    if !seen.unseen.is_empty() {
-        text.push_str(&format!("; not at {}", seen.unseen.join(", ")));
+    let unseen = seen.unseen.join(", ");
+    if seen.looked_at.is_empty() {
+        return format!("its controller could not be looked for, {by}: not allowed to see {unseen}");
     }
-    text
+    let looked_at = seen.looked_at.join(", ");
+    let but = if unseen.is_empty() { unseen } else { format!("; not allowed to see {unseen}") };
+    format!("its controller was not found: looked at {looked_at}, {by}{but}")
 }
 
 /// Everything that may be a controller, in all namespaces, or in one where the caller may see no more.
@@ -127,6 +128,7 @@ async fn see(session: &Session, namespace: Option<&str>) -> Arc<Seen> {
                     seen.programs.extend(items.into_iter().filter(is_whole));
                 }
             }
+            Err(why) if why.is_empty() => seen.unseen.push(format!("{kind}s")),
             Err(why) => seen.unseen.push(format!("{kind}s ({why})")),
         }
     }
@@ -141,6 +143,7 @@ fn is_whole(program: &Value) -> bool {
     owners.into_iter().flatten().all(|owner| owner["kind"] == "Node")
 }
 
+/// The objects of a kind and where they were looked for; why not, or nothing where the caller may not.
 async fn look(
     session: &Session,
     group: &str,
@@ -154,10 +157,10 @@ async fn look(
         Err(error) if error.status() == Some(403) => {}
         Err(error) => return Err(error.to_string()),
     }
-    let Some(namespace) = namespace else { return Err("no right to".to_owned()) };
+    let Some(namespace) = namespace else { return Err(String::new()) };
     match session.cluster.list(&resource, Some(namespace), "").await {
         Ok(listing) => Ok((listing.items, format!("{namespace} only, there is no right to look further"))),
-        Err(error) if error.status() == Some(403) => Err("no right to".to_owned()),
+        Err(error) if error.status() == Some(403) => Err(String::new()),
         Err(error) => Err(error.to_string()),
     }
 }
