@@ -48,7 +48,7 @@ impl One {
             2 => (Variant::Hook, Life::Plain),
             // The write and the cut move on from round to round.
             3 => (
-                if round % 2 == 0 { Variant::Borrowed(number) } else { Variant::Hook },
+                if round.is_multiple_of(2) { Variant::Borrowed(number) } else { Variant::Hook },
                 Life::Killed(2 + round, Cut::ALL[round % Cut::ALL.len()]),
             ),
             _ => (Variant::Whole, Life::NamespaceDeleted),

@@ -4,6 +4,7 @@
 //! server writes which uid each DELETE asked for, and the raw keys of etcd.
 
 mod alone;
+mod killed;
 mod leaves;
 mod stage;
 mod stuck;

@@ -9,9 +9,9 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
-use testkit::{Api, Case, Cluster, GitRepo};
+use testkit::{Api, Case, Cluster, Environment, GitRepo, Mimeo, Outcome};
 
 pub const FINALIZER: &str = "widgets.example.com/cleanup";
 const BALANCER: &str = "service.kubernetes.io/load-balancer-cleanup";
@@ -147,6 +147,59 @@ pub fn branch(case: &Case<'_>, repo: &GitRepo, name: &str, variant: Variant) -> 
     repo.git(&["commit", "--quiet", "--allow-empty", "--message", "A variant"])?;
     repo.git(&["checkout", "--quiet", "main"])?;
     Ok(())
+}
+
+/// One environment on a branch of its own.
+pub struct Stage<'a> {
+    pub case: &'a Case<'a>,
+    pub environment: Environment,
+}
+
+impl<'a> Stage<'a> {
+    pub fn up(case: &'a Case<'a>, repo: &GitRepo, name: &str) -> Result<Self> {
+        case.mimeo(case.on("up", repo, name)).succeed()?;
+        let all = case.environments()?;
+        let environment = all.into_iter().find(|one| one.name.contains(&format!("-{name}-")));
+        Ok(Self { case, environment: environment.with_context(|| format!("no record of {name}"))? })
+    }
+
+    pub fn down(&self) -> Mimeo {
+        self.case.mimeo(["down", &self.environment.name, "--yes"])
+    }
+
+    /// A command about this environment, as the cluster's administrator.
+    pub fn as_admin(&self, command: &[&str]) -> Result<Outcome> {
+        let words = [&[command[0], &self.environment.name], &command[1..]].concat();
+        self.case.mimeo(words).kubeconfig(self.case.cluster.kubeconfig()).run()
+    }
+
+    pub fn path(&self, root: &str, plural: &str, name: &str) -> String {
+        format!("{root}/namespaces/{}/{plural}/{name}", self.environment.name)
+    }
+
+    pub fn widget(&self) -> String {
+        self.path("/apis/widgets.example.com/v1", "widgets", "one")
+    }
+
+    pub fn merge(&self, path: &str, patch: &Value) -> Result<()> {
+        let answer = self.case.cluster.api.merge(path, patch)?;
+        ensure!(answer.is_ok(), "{path}: {}", answer.message());
+        Ok(())
+    }
+
+    /// Holds one widget with another finalizer, as a controller of this name would.
+    pub fn hold(&self, finalizer: &str, manager: &str) -> Result<()> {
+        let held = json!({"metadata": {"finalizers": [FINALIZER, finalizer]}});
+        self.merge(&format!("{}?fieldManager={manager}", self.widget()), &held)
+    }
+
+    pub fn let_go(&self) -> Result<()> {
+        self.merge(&self.widget(), &json!({"metadata": {"finalizers": null}}))
+    }
+
+    pub fn exists(&self, path: &str) -> Result<bool> {
+        Ok(self.case.cluster.api.get(path)?.is_some())
+    }
 }
 
 /// Plays the controller of widgets and a cloud, as long as it lives.

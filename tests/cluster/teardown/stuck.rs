@@ -4,70 +4,32 @@
 use std::{collections::BTreeMap, thread, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use serde_json::{Value, json};
-use testkit::{
-    Case, Cut, Environment, GitRepo, Mimeo, Outcome, Relay, in_plane, state, witness_deletes, witnessed,
-};
+use serde_json::json;
+use testkit::{Case, in_plane, state, witness_deletes, witnessed};
 
-use super::stage::{Controllers, FINALIZER, Variant, branch, lend_namespace, prepare};
+use super::stage::{Controllers, FINALIZER, Stage, Variant, branch, lend_namespace, prepare};
 use crate::program;
 
 /// A namespace where operators run, and one that somebody lent.
 const OPS: &str = "ops";
 const LENT: usize = 1000;
 
-/// One environment on a branch of its own.
-struct Stage<'a> {
-    case: &'a Case<'a>,
-    environment: Environment,
-}
+/// Name of the branch, what its environment has, and what happens.
+type Scene = (&'static str, Variant, fn(&Stage<'_>) -> Result<()>);
 
-impl<'a> Stage<'a> {
-    fn up(case: &'a Case<'a>, repo: &GitRepo, name: &str) -> Result<Self> {
-        case.mimeo(case.on("up", repo, name)).succeed()?;
-        let all = case.environments()?;
-        let environment = all.into_iter().find(|one| one.name.contains(&format!("-{name}-")));
-        Ok(Self { case, environment: environment.with_context(|| format!("no record of {name}"))? })
-    }
-
-    fn down(&self) -> Mimeo {
-        self.case.mimeo(["down", &self.environment.name, "--yes"])
-    }
-
-    /// A command about this environment, as the cluster's administrator.
-    fn as_admin(&self, command: &[&str]) -> Result<Outcome> {
-        let words = [&[command[0], &self.environment.name], &command[1..]].concat();
-        self.case.mimeo(words).kubeconfig(self.case.cluster.kubeconfig()).run()
-    }
-
-    fn path(&self, root: &str, plural: &str, name: &str) -> String {
-        format!("{root}/namespaces/{}/{plural}/{name}", self.environment.name)
-    }
-
-    fn widget(&self) -> String {
-        self.path("/apis/widgets.example.com/v1", "widgets", "one")
-    }
-
-    fn merge(&self, path: &str, patch: &Value) -> Result<()> {
-        let answer = self.case.cluster.api.merge(path, patch)?;
-        ensure!(answer.is_ok(), "{path}: {}", answer.message());
-        Ok(())
-    }
-
-    /// Holds one widget with another finalizer, as a controller of this name would.
-    fn hold(&self, finalizer: &str, manager: &str) -> Result<()> {
-        let held = json!({"metadata": {"finalizers": [FINALIZER, finalizer]}});
-        self.merge(&format!("{}?fieldManager={manager}", self.widget()), &held)
-    }
-
-    fn let_go(&self) -> Result<()> {
-        self.merge(&self.widget(), &json!({"metadata": {"finalizers": null}}))
-    }
-
-    fn exists(&self, path: &str) -> Result<bool> {
-        Ok(self.case.cluster.api.get(path)?.is_some())
-    }
-}
+const SCENES: [Scene; 11] = [
+    ("nobody", Variant::Widgets, a_controller_that_never_was),
+    ("asleep", Variant::Widgets, a_controller_scaled_to_nothing),
+    ("in-use", Variant::Borrowed(LENT), a_claim_in_use),
+    ("slow", Variant::Whole, a_slow_load_balancer),
+    ("twice", Variant::Whole, two_at_once),
+    ("by-hand", Variant::Widgets, a_namespace_deleted_by_hand),
+    ("record", Variant::Widgets, a_record_deleted_by_hand),
+    ("given-up", Variant::Borrowed(LENT + 1), given_up),
+    ("kind-in-use", Variant::Kind, a_kind_that_others_use),
+    ("kind-of-own", Variant::Kind, a_kind_that_nobody_uses),
+    ("pruned", Variant::Whole, pruned_with_its_operator),
+];
 
 #[test]
 fn what_does_not_go_is_named() -> Result<()> {
@@ -78,26 +40,13 @@ fn what_does_not_go_is_named() -> Result<()> {
             cluster.api.create("/api/v1/namespaces", &json!({"metadata": {"name": OPS}}))?;
             lend_namespace(cluster, &format!("lent-{LENT}"))?;
             let repo = case.repo("teardown")?;
-            let scenes: [(&str, Variant, fn(&Stage<'_>) -> Result<()>); 11] = [
-                ("nobody", Variant::Widgets, a_controller_that_never_was),
-                ("asleep", Variant::Widgets, a_controller_scaled_to_nothing),
-                ("in-use", Variant::Borrowed(LENT), a_claim_in_use),
-                ("slow", Variant::Whole, a_slow_load_balancer),
-                ("twice", Variant::Whole, two_at_once),
-                ("by-hand", Variant::Widgets, a_namespace_deleted_by_hand),
-                ("record", Variant::Widgets, a_record_deleted_by_hand),
-                ("given-up", Variant::Borrowed(LENT + 1), given_up),
-                ("kind-in-use", Variant::Kind, a_kind_that_others_use),
-                ("kind-of-own", Variant::Kind, a_kind_that_nobody_uses),
-                ("pruned", Variant::Whole, pruned_with_its_operator),
-            ];
             lend_namespace(cluster, &format!("lent-{}", LENT + 1))?;
-            for (name, variant, _) in scenes {
+            for (name, variant, _) in SCENES {
                 branch(case, &repo, name, variant)?;
             }
             let controllers = Controllers::play(&cluster.api, Duration::from_secs(10));
             let mark = cluster.audit.mark()?;
-            together(scenes.map(|(name, _, scene)| {
+            together(SCENES.map(|(name, _, scene)| {
                 let repo = &repo;
                 move || scene(&Stage::up(case, repo, name)?).with_context(|| name.to_owned())
             }))?;
@@ -373,86 +322,4 @@ fn a_broken_part_of_the_api(stage: &Stage<'_>) -> Result<()> {
     told?.expect(0)?.says(["Service ops/nobody"])?;
     stage.down().succeed()?;
     stage.case.is_gone(&stage.environment)
-}
-
-/// Killed in each phase: after the first write that follows the record of the phase.
-#[test]
-fn killed_in_each_phase_it_is_finished_by_the_next() -> Result<()> {
-    in_plane("teardown::stuck::killed_in_each_phase_it_is_finished_by_the_next", program(), |cluster| {
-        Case::run(cluster, |case| {
-            prepare(cluster)?;
-            let repo = case.repo("teardown")?;
-            let controllers = Controllers::play(&cluster.api, Duration::ZERO);
-            for (number, name) in ["hook", "borrowed"].into_iter().enumerate() {
-                let variant = |at: usize| match name {
-                    "hook" => Variant::Hook,
-                    _ => Variant::Borrowed(number * 100 + at),
-                };
-                branch(case, &repo, name, lent(case, variant(0))?)?;
-                let places = places(case, &Stage::up(case, &repo, name)?)?;
-                ensure!(places.len() >= 5, "phases that begin: {places:?}");
-                for at in 1..=places.len() {
-                    branch(case, &repo, &format!("{name}-{at}"), lent(case, variant(at))?)?;
-                }
-                thread::scope(|scope| {
-                    let running: Vec<_> = places
-                        .iter()
-                        .enumerate()
-                        .map(|(at, write)| {
-                            let (repo, branch) = (&repo, format!("{name}-{}", at + 1));
-                            scope.spawn(move || die(case, repo, &branch, *write).context(branch))
-                        })
-                        .collect();
-                    running
-                        .into_iter()
-                        .try_for_each(|one| one.join().unwrap_or_else(|_| Err(anyhow!("a run panicked"))))
-                })?;
-            }
-            controllers.end()
-        })
-    })
-}
-
-fn lent(case: &Case<'_>, variant: Variant) -> Result<Variant> {
-    if let Variant::Borrowed(number) = variant {
-        lend_namespace(case.cluster, &format!("lent-{number}"))?;
-    }
-    Ok(variant)
-}
-
-fn through(stage: &Stage<'_>, relay: &Relay) -> Result<Mimeo> {
-    let path = stage.case.home().join(format!("{}.kubeconfig", stage.environment.name));
-    let config = stage.case.cluster.api.config();
-    config.with_token(&stage.case.account.token).by_way_of(&relay.url()).write(&path)?;
-    Ok(stage.down().kubeconfig(&path))
-}
-
-/// The number of the first write of each phase, from a run that is not killed.
-fn places(case: &Case<'_>, stage: &Stage<'_>) -> Result<Vec<usize>> {
-    let relay = Relay::start(case.cluster.api.config())?;
-    through(stage, &relay)?.start_through(&relay)?.wait()?.expect(0)?;
-    case.is_gone(&stage.environment)?;
-    let begins = |body: &Value| body["spec"]["teardown"]["phase"].as_str().map(str::to_owned);
-    let mut places = Vec::new();
-    let mut phases: Vec<String> = Vec::new();
-    for exchange in relay.log() {
-        if let (Some(write), Some(phase)) = (exchange.write, begins(&exchange.body))
-            && !phases.contains(&phase)
-        {
-            phases.push(phase);
-            places.push(write + 1);
-        }
-    }
-    Ok(places)
-}
-
-fn die(case: &Case<'_>, repo: &GitRepo, branch: &str, write: usize) -> Result<()> {
-    let stage = Stage::up(case, repo, branch)?;
-    let relay = Relay::start(case.cluster.api.config())?;
-    relay.kill_at(write, Cut::AfterSend);
-    let killed = through(&stage, &relay)?.start_through(&relay)?.wait()?;
-    ensure!(relay.has_cut() && killed.code.is_none(), "{killed}\n{}", relay.transcript());
-    stage.case.mimeo(["status", &stage.environment.name]).succeed()?.says(["Teardown:    deleting:"])?;
-    stage.down().succeed()?;
-    case.is_gone(&stage.environment)
 }

@@ -18,11 +18,13 @@ const FRESH: Duration = Duration::from_secs(5);
 /// The programs of the cluster as they were seen last.
 #[derive(Default)]
 pub(crate) struct Programs {
-    seen: Mutex<Option<(Instant, Option<String>, Arc<Seen>)>>,
+    seen: Mutex<Option<Arc<Seen>>>,
 }
 
-#[derive(Default)]
 struct Seen {
+    when: Instant,
+    /// The namespace that was looked at where the caller may see no more.
+    namespace: Option<String>,
     programs: Vec<Value>,
     leases: Vec<Value>,
     /// What was looked at, such as `Deployments of all namespaces`.
@@ -110,14 +112,21 @@ fn not_found(clues: &Clues, seen: &Seen) -> String {
 /// Everything that may be a controller, in all namespaces, or in one where the caller may see no more.
 async fn see(session: &Session, namespace: Option<&str>) -> Arc<Seen> {
     let mut slot = session.programs.seen.lock().await;
-    if let Some((when, place, seen)) = slot.as_ref()
-        && when.elapsed() < FRESH
-        && place.as_deref() == namespace
+    if let Some(seen) = slot.as_ref()
+        && seen.when.elapsed() < FRESH
+        && seen.namespace.as_deref() == namespace
     {
         return Arc::clone(seen);
     }
     let looks = KINDS.map(|(group, kind)| look(session, group, kind, namespace));
-    let mut seen = Seen::default();
+    let mut seen = Seen {
+        when: Instant::now(),
+        namespace: namespace.map(str::to_owned),
+        programs: Vec::new(),
+        leases: Vec::new(),
+        looked_at: Vec::new(),
+        unseen: Vec::new(),
+    };
     for (kind, look) in KINDS.map(|(_, kind)| kind).into_iter().zip(join_all(looks).await) {
         match look {
             Ok((items, place)) => {
@@ -133,7 +142,7 @@ async fn see(session: &Session, namespace: Option<&str>) -> Arc<Seen> {
         }
     }
     let seen = Arc::new(seen);
-    *slot = Some((Instant::now(), namespace.map(str::to_owned), Arc::clone(&seen)));
+    *slot = Some(Arc::clone(&seen));
     seen
 }
 
