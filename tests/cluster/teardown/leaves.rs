@@ -17,7 +17,7 @@ use super::stage::{Controllers, Variant, branch, lend_namespace, prepare};
 use crate::program;
 
 /// So many environments at a time.
-const WORKERS: usize = 10;
+const WORKERS: usize = 8;
 const ALL: usize = 100;
 
 /// What happens to an environment.

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, thread, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::{Case, in_plane, state, witness_deletes, witnessed};
 
 use super::stage::{Controllers, FINALIZER, Stage, Variant, branch, lend_namespace, prepare};
@@ -17,7 +17,7 @@ const LENT: usize = 1000;
 /// Name of the branch, what its environment has, and what happens.
 type Scene = (&'static str, Variant, fn(&Stage<'_>) -> Result<()>);
 
-const SCENES: [Scene; 11] = [
+const SCENES: [Scene; 10] = [
     ("nobody", Variant::Widgets, a_controller_that_never_was),
     ("asleep", Variant::Widgets, a_controller_scaled_to_nothing),
     ("in-use", Variant::Borrowed(LENT), a_claim_in_use),
@@ -25,7 +25,6 @@ const SCENES: [Scene; 11] = [
     ("twice", Variant::Whole, two_at_once),
     ("by-hand", Variant::Widgets, a_namespace_deleted_by_hand),
     ("record", Variant::Widgets, a_record_deleted_by_hand),
-    ("given-up", Variant::Borrowed(LENT + 1), given_up),
     ("kind-in-use", Variant::Kind, a_kind_that_others_use),
     ("kind-of-own", Variant::Kind, a_kind_that_nobody_uses),
     ("pruned", Variant::Whole, pruned_with_its_operator),
@@ -50,7 +49,9 @@ fn what_does_not_go_is_named() -> Result<()> {
                 let repo = &repo;
                 move || scene(&Stage::up(case, repo, name)?).with_context(|| name.to_owned())
             }))?;
-            // What these do strikes every environment of the cluster.
+            // What these do strikes every environment of the cluster: `gc` goes on with all it finds.
+            branch(case, &repo, "given-up", Variant::Borrowed(LENT + 1))?;
+            given_up(&Stage::up(case, &repo, "given-up")?).context("given-up")?;
             branch(case, &repo, "stale", Variant::Widgets)?;
             a_broken_part_of_the_api(&Stage::up(case, &repo, "stale")?)?;
             controllers.end()?;
@@ -220,12 +221,18 @@ fn a_record_deleted_by_hand(stage: &Stage<'_>) -> Result<()> {
     stage.case.is_gone(&stage.environment)
 }
 
-/// In a namespace that stays: what is left is listed by uid, its claims are not forgotten, and what came back of
-/// another kind is not touched.
+/// In a namespace that stays: what is left is listed by uid, and a claim that a controller made is not forgotten.
 fn given_up(stage: &Stage<'_>) -> Result<()> {
+    let api = &stage.case.cluster.api;
     let place = format!("/namespaces/lent-{}", LENT + 1);
     let widget = format!("/apis/widgets.example.com/v1{place}/widgets/one");
     stage.merge(&widget, &json!({"metadata": {"finalizers": [FINALIZER, "gizmos.nowhere.org/hold"]}}))?;
+    // As a StatefulSet with claim templates would have it.
+    let claim = json!({
+        "metadata": {"name": "data-store-0", "labels": {"mimeo.dev/environment": stage.environment.id}},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+    });
+    api.create(&format!("/api/v1{place}/persistentvolumeclaims"), &claim)?;
     stage.down().args(["--timeout", "3s", "--abandon"]).succeed()?.says(["abandoned"])?;
     let receipts = stage.case.mimeo(["receipts", &stage.environment.name]).succeed()?;
     // It stopped at the first phase: every later one is a leftover.
@@ -236,15 +243,30 @@ fn given_up(stage: &Stage<'_>) -> Result<()> {
         "StatefulSet/store",
         "PersistentVolumeClaim/store",
         "PriorityClass/",
+        "PersistentVolumeClaim/data-store-0",
     ];
     let receipts = receipts.says(kinds)?.says(["Proven:      no", "gizmos.nowhere.org/hold"])?;
     ensure!(!receipts.all().contains("Widget/two in"), "only what is left: {receipts}");
     stage.merge(&widget, &json!({"metadata": {"finalizers": null}}))?;
+    let swept = swept(stage, |receipt| receipt["spec"]["leftovers"].as_array().is_none_or(Vec::is_empty))?;
+    ensure!(swept["spec"]["proven"] == false, "the claim is still there: {swept}");
+    ensure!(swept.to_string().contains("data-store-0"), "and said to be: {swept}");
+    ensure!(api.delete(&format!("/api/v1{place}/persistentvolumeclaims/data-store-0"))?.is_ok());
+    swept_clean(stage)
+}
+
+fn swept_clean(stage: &Stage<'_>) -> Result<()> {
+    swept(stage, |receipt| receipt["spec"]["proven"] == true)?;
+    stage.case.is_gone(&stage.environment)
+}
+
+/// Runs `gc` until the receipt is as wanted.
+fn swept(stage: &Stage<'_>, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
     for _ in 0..30 {
         stage.case.mimeo(["gc"]).run()?;
         let receipts = state::receipts(&stage.case.cluster.api, &stage.environment.name)?;
-        if receipts.iter().any(|receipt| receipt["spec"]["proven"] == true) {
-            return stage.case.is_gone(&stage.environment);
+        if let Some(receipt) = receipts.into_iter().find(&wanted) {
+            return Ok(receipt);
         }
         thread::sleep(Duration::from_secs(1));
     }

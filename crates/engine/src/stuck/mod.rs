@@ -200,7 +200,8 @@ fn some_of(all: &[String]) -> String {
     if all.len() > NAMED { format!("{shown} and {} more", all.len() - NAMED) } else { shown }
 }
 
-/// A kind whose versions a webhook converts can be written by nobody while that does not answer.
+/// An object of a kind whose versions a webhook converts can be written in its stored version only while that
+/// does not answer, and its controller may ask for another.
 async fn conversion(session: &Session, object: &ObjectRef) -> Option<String> {
     let resource = session.resource(object).await.ok()?;
     let name = format!("{}.{}", resource.plural, resource.group);
@@ -212,21 +213,16 @@ async fn conversion(session: &Session, object: &ObjectRef) -> Option<String> {
     let slice = read::object("discovery.k8s.io", "v1", "EndpointSlice", Some(namespace), "");
     let slices = session.resource(&slice).await.ok()?;
     let selector = format!("kubernetes.io/service-name={name}");
-    let ready = match session.cluster.list(&slices, Some(namespace), &selector).await {
-        Ok(listing) => listing.items.iter().any(has_ready_endpoint),
-        Err(_) => {
-            return Some(format!(
-                "every write to a {} passes a webhook of Service {namespace}/{name}",
-                object.kind
-            ));
-        }
+    let listing = session.cluster.list(&slices, Some(namespace), &selector).await;
+    let state = match &listing {
+        Ok(listing) if listing.items.iter().any(has_ready_endpoint) => return None,
+        Ok(_) => "has no ready endpoint",
+        Err(_) => "may not be looked at",
     };
-    (!ready).then(|| {
-        format!(
-            "every write to a {} passes a webhook of Service {namespace}/{name}, which has no ready endpoint: nobody can take the finalizer away",
-            object.kind
-        )
-    })
+    Some(format!(
+        "versions of {} are converted by a webhook of Service {namespace}/{name}, which {state}: its controller may not be able to write it",
+        object.kind
+    ))
 }
 
 fn has_ready_endpoint(slice: &Value) -> bool {
