@@ -103,18 +103,22 @@ pub(crate) struct Why {
 
 /// Reads what there is to say about an object on its way out.
 pub(crate) async fn explain(session: &Session, object: &ObjectRef, live: &Value, known: &[Entry]) -> Why {
-    let holds = holds(live);
+    let is_namespace = object.is("", "Namespace");
+    // A namespace says itself what is left in it.
+    let holds: Vec<Hold> =
+        holds(live).into_iter().filter(|hold| !(is_namespace && hold.finalizer == "kubernetes")).collect();
     let names: Vec<&str> = holds.iter().map(|hold| hold.finalizer.as_str()).collect();
-    let held = if names.is_empty() { "nothing it says".to_owned() } else { names.join(", ") };
+    let held = match names.join(", ") {
+        names if !names.is_empty() => names,
+        _ if is_namespace => "what is in it".to_owned(),
+        _ => "nothing it says".to_owned(),
+    };
     let mut detail = Vec::new();
-    if object.is("", "Namespace") {
+    if is_namespace {
         detail.extend(namespace::causes(session, object, live, known).await);
     }
     for hold in &holds {
-        // A namespace says itself what is left in it.
-        if !(object.is("", "Namespace") && hold.finalizer == "kubernetes") {
-            detail.push(held_by(session, object, live, hold).await);
-        }
+        detail.push(held_by(session, object, live, hold).await);
     }
     if plan::is_custom(object) && !holds.is_empty() {
         detail.extend(conversion(session, object).await);
