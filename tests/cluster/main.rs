@@ -19,6 +19,7 @@ mod preview;
 mod reads;
 mod rights;
 mod stale;
+mod teardown;
 mod together;
 mod trouble;
 mod untouched;

@@ -216,6 +216,9 @@ pub struct Teardown {
     /// Why: what `gc` found; absent when somebody asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The last phase that was reached, such as `custom resources`: what comes before it was proven gone once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
     /// What blocks it, as of the last attempt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocked: Vec<String>,
@@ -369,6 +372,9 @@ pub struct Look {
     pub what: String,
     /// Where: a namespace, or `cluster`.
     pub place: String,
+    /// uid of the object that was looked for; absent where its creation was never answered, and for lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
     /// What was found: empty when nothing.
     pub found: Vec<String>,
     /// resourceVersion of the answer, where it has one.

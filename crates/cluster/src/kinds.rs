@@ -90,6 +90,28 @@ impl Kinds {
         Err(Error::UnknownKind { api_version: object.api_version(), kind: object.kind.clone() })
     }
 
+    /// Finds a resource by its plural and group, as conditions of namespaces name it; `None` when the server
+    /// does not have it.
+    ///
+    /// # Errors
+    /// Any failure of the requests.
+    pub async fn named(&self, cluster: &Cluster, plural: &str, group: &str) -> Result<Option<Resource>> {
+        let known = BUILT_IN.iter().find(|(own, _, _, name, _)| *own == group && *name == plural);
+        if let Some(known) = known {
+            return Ok(Some(resource_of(known)));
+        }
+        let mut discovered = self.discovered.lock().await;
+        let versions =
+            if group.is_empty() { vec!["v1".to_owned()] } else { versions(cluster, group).await? };
+        for version in versions {
+            let asked = ask(cluster, &mut discovered, group, &version).await?;
+            if let Some(resource) = asked.iter().find(|resource| resource.plural == plural) {
+                return Ok(Some(resource.clone()));
+            }
+        }
+        Ok(None)
+    }
+
     /// Forgets what was discovered, for instance after CustomResourceDefinitions were applied.
     pub async fn forget(&self) {
         self.discovered.lock().await.clear();
@@ -206,6 +228,7 @@ const BUILT_IN: &[(&str, &str, &str, &str, bool)] = &[
         false,
     ),
     ("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", false),
+    ("apiregistration.k8s.io", "v1", "APIService", "apiservices", false),
     ("mimeo.dev", "v1alpha1", "Environment", "environments", true),
     ("mimeo.dev", "v1alpha1", "Inventory", "inventories", true),
     ("mimeo.dev", "v1alpha1", "Receipt", "receipts", true),
@@ -217,11 +240,15 @@ fn built_in(object: &ObjectRef) -> Option<Resource> {
         .find(|(group, version, kind, _, _)| {
             *group == object.group && *version == object.version && *kind == object.kind
         })
-        .map(|&(group, version, kind, plural, namespaced)| Resource {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            kind: kind.to_owned(),
-            plural: plural.to_owned(),
-            namespaced,
-        })
+        .map(resource_of)
+}
+
+fn resource_of(&(group, version, kind, plural, namespaced): &(&str, &str, &str, &str, bool)) -> Resource {
+    Resource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        kind: kind.to_owned(),
+        plural: plural.to_owned(),
+        namespaced,
+    }
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use cluster::{Deleted, EnvironmentRecord, Propagation, Receipt};
+use cluster::{Deleted, Look, Propagation, Receipt};
 use kube::ResourceExt as _;
 use plan::{Entry, Ownership, Provenance, ownership};
 use spec::Diagnostic;
 
 use crate::{
     Error, Event, Result, Session,
-    down::{Finished, is_kept, look_for, receipt_spec, volumes},
+    down::{CLAIMS, Finished, VOLUMES, claims, in_use, is_kept, look_for, receipt_spec, volumes},
     observe::observe,
 };
 
@@ -22,14 +22,18 @@ pub(crate) async fn tombstone(session: &Session, name: &str, error: &Error) -> R
         return Err(Diagnostic::error("ENV014", "there is no such environment").on(name.to_owned()).into());
     };
     let stored = session.records.inventory(&record).await?;
-    let leftovers = left(session, &record.spec.id, &uid_of(&record), &stored.inventory.entries).await?;
+    let (id, record_uid) = (record.spec.id.as_str(), record.uid().unwrap_or_default());
+    let leftovers = left(session, id, &record_uid, &stored.inventory.entries).await?;
+    let who = Provenance { environment: id, record_uid: &record_uid };
     let mut looks = Vec::new();
     for entry in &leftovers {
-        looks.push(look_for(session, &record, entry).await);
+        looks.push(look_for(session, who, entry).await);
     }
-    if record.spec.namespace_owned {
-        looks.push(volumes(session, &record.spec.namespace, Duration::ZERO).await);
-    }
+    looks.push(if record.spec.namespace_owned {
+        volumes(session, &record.spec.namespace, Duration::ZERO).await
+    } else {
+        claims(session, &record.spec.namespace, id).await
+    });
     let mut receipt = receipt_spec(session, &record, stored.inventory.entries.len(), looks);
     receipt.proven = false;
     receipt.blocked = error
@@ -44,10 +48,6 @@ pub(crate) async fn tombstone(session: &Session, name: &str, error: &Error) -> R
         receipt.leftovers.len()
     )));
     Ok((record, receipt, stored))
-}
-
-fn uid_of(record: &EnvironmentRecord) -> String {
-    record.uid().unwrap_or_default()
 }
 
 /// Which of these objects are still there and the environment's. What is inside a namespace that is left, too,
@@ -73,7 +73,7 @@ async fn ours(session: &Session, who: Provenance<'_>, entries: Vec<Entry>) -> Re
     let mut left = Vec::new();
     for entry in inventory.entries {
         let Some(live) = observed.live.get(&entry.object.key()) else { continue };
-        let kept = plan::keeps(live).is_some();
+        let kept = plan::keeps(live).is_some() || in_use(session, &entry.object, live).await?.is_some();
         if !kept && matches!(ownership(live, Some(&entry), who), Ownership::Ours { .. }) {
             let uid = plan::uid(live).map(str::to_owned);
             left.push(Entry { uid, pending: false, ..entry });
@@ -115,7 +115,8 @@ async fn go_on(session: &Session, receipt: &Receipt) -> Result<()> {
         let owner = live.pointer("/metadata/annotations").and_then(|all| all.get(plan::OWNER_ANNOTATION));
         let ours = ownership(&live, Some(entry), who) == (Ownership::Ours { marked: true })
             && owner.and_then(serde_json::Value::as_str) == Some(spec.record_uid.as_str())
-            && plan::keeps(&live).is_none();
+            && plan::keeps(&live).is_none()
+            && in_use(session, &entry.object, &live).await?.is_none();
         let uid = plan::uid(&live).unwrap_or_default();
         if ours
             && !plan::is_terminating(&live)
@@ -131,10 +132,9 @@ async fn go_on(session: &Session, receipt: &Receipt) -> Result<()> {
     let mut next = receipt.clone();
     next.spec.finished = session.cluster.now().to_string();
     if left.is_empty() {
-        next.spec.looks.iter_mut().for_each(|look| look.found.clear());
-        // An owned namespace has the environment's name; in a borrowed one of that name nothing is bound.
-        next.spec.looks.retain(|look| !look.what.starts_with("PersistentVolumes"));
-        next.spec.looks.push(volumes(session, &spec.environment, GOING).await);
+        for look in &mut next.spec.looks {
+            *look = again(session, look, &spec.id).await;
+        }
         let found = next.spec.looks.iter().flat_map(|look| &look.found);
         next.spec.proven = found.filter(|found| !is_kept(found)).count() == 0;
     }
@@ -143,4 +143,15 @@ async fn go_on(session: &Session, receipt: &Receipt) -> Result<()> {
         session.tell(Event::Note(format!("{}: nothing is left any more", spec.environment)));
     }
     Ok(session.records.replace_receipt(&next).await?)
+}
+
+/// The same look once more: lists are read again, and of the objects it is known that none is left.
+async fn again(session: &Session, look: &Look, id: &str) -> Look {
+    if look.what == CLAIMS {
+        return claims(session, &look.place, id).await;
+    }
+    match look.what.strip_prefix(VOLUMES) {
+        Some(namespace) => volumes(session, namespace.trim(), GOING).await,
+        None => Look { found: Vec::new(), ..look.clone() },
+    }
 }

@@ -7,7 +7,7 @@ use plan::{Entry, FIELD_MANAGER, Ownership, Provenance, ownership};
 use serde::Serialize;
 use spec::Diagnostic;
 
-use crate::{Result, Session};
+use crate::{Result, Session, stuck};
 
 /// What is known of one object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -29,6 +29,9 @@ pub struct Account {
     pub finalizers: Vec<String>,
     /// Somebody has deleted it, and it is on its way out.
     pub going: bool,
+    /// What keeps it from going, when it is on its way out: each finalizer with its controller.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held_by: Vec<String>,
     /// What a teardown does with it.
     pub teardown: String,
 }
@@ -79,7 +82,12 @@ async fn one(session: &Session, record: &EnvironmentRecord, entry: &Entry) -> Re
     };
     let owned = live.as_ref().and_then(|live| plan::owned_digest(live, FIELD_MANAGER));
     let finalizers = live.as_ref().and_then(|live| live.pointer("/metadata/finalizers")?.as_array().cloned());
+    let held_by = match live.as_ref().filter(|live| plan::is_terminating(live)) {
+        Some(live) => stuck::explain(session, object, live, &[]).await.detail,
+        None => Vec::new(),
+    };
     Ok(Account {
+        held_by,
         object: object.to_string(),
         component: entry.component.clone(),
         uid: entry.uid.clone(),
@@ -101,11 +109,12 @@ async fn one(session: &Session, record: &EnvironmentRecord, entry: &Entry) -> Re
 
 fn teardown(record: &EnvironmentRecord, entry: &Entry, verdict: &str, keeps: Option<&str>) -> String {
     let spec = &record.spec;
-    let inside = spec.namespace_owned && entry.object.namespace.as_ref() == Some(&spec.namespace);
-    match (verdict, keeps, inside) {
-        ("ours", Some(annotation), false) => format!("stays: its annotation {annotation} asks for it"),
-        ("ours", _, false) => "is deleted, by its uid".to_owned(),
-        (_, _, true) => "goes with the namespace".to_owned(),
+    let owned = spec.namespace_owned.then_some(spec.namespace.as_str());
+    let inside = owned.is_some() && entry.object.namespace.as_deref() == owned;
+    match (verdict, keeps, plan::phase_of(entry, owned)) {
+        ("ours", Some(annotation), _) if !inside => format!("stays: its annotation {annotation} asks for it"),
+        ("ours", _, Some(phase)) => format!("is deleted by its uid, in the phase {}", phase.name()),
+        _ if inside => "goes with the namespace".to_owned(),
         _ => "is left alone".to_owned(),
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     compose::TARGET_SECRET,
     health::{Patience, Watcher},
     observe::IN_FLIGHT,
-    read,
+    read, stuck,
     up::Wanted,
     write_ahead,
 };
@@ -89,17 +89,14 @@ impl<'a> Run<'a> {
         {
             wanted.still().await?;
         }
-        let mut rest: &[Step] = &self.plan.prune;
-        while let Some(first) = rest.first() {
-            let end = rest.iter().position(|step| step.order != first.order).unwrap_or(rest.len());
-            let group: Vec<&Step> = rest[..end].iter().collect();
+        for group in plan::prune_groups(&self.plan.prune) {
+            let group: Vec<&Step> = group.iter().collect();
             let (gone, found) = self.delete_all(&group, Propagation::Background).await;
             // What did not go stays in the inventory: a later run deletes it.
             gone.iter().for_each(|step| self.inventory.remove(&step.object.key()));
             if !found.is_empty() {
                 return Err(Error::Found(found));
             }
-            rest = &rest[end..];
         }
         Ok(())
     }
@@ -412,35 +409,10 @@ async fn remove(
     // Another object may have the name: then the one that is meant is gone already.
     let goes =
         step.going || session.cluster.delete(&resource, object, uid, propagation).await? == Deleted::Accepted;
-    if !goes || session.waiting(session.cluster.wait_gone(&resource, object, uid, GOING)).await? {
+    if !goes || stuck::wait_gone(session, &resource, object, uid, GOING, &[]).await? {
         return Ok(());
     }
-    let live = session.cluster.get(&resource, object).await?;
-    Err(stuck(object, live.as_ref()).into())
-}
-
-/// What holds an object that does not go.
-pub(crate) fn stuck(object: &ObjectRef, live: Option<&Value>) -> Diagnostic {
-    let finalizers: Vec<&str> = live
-        .and_then(|live| live.pointer("/metadata/finalizers"))
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    let held = if finalizers.is_empty() { "nothing it says".to_owned() } else { finalizers.join(", ") };
-    let mut diagnostic =
-        Diagnostic::new("DEL001", Category::Cluster, format!("it is deleted but does not go; held by: {held}"))
-            .on(object.to_string())
-            .help("See whether the controller behind the finalizer runs; mimeo never removes a foreign finalizer. Then run the command again");
-    let conditions = live.and_then(|live| live.pointer("/status/conditions")).and_then(Value::as_array);
-    diagnostic.detail = conditions
-        .into_iter()
-        .flatten()
-        .filter(|condition| condition["status"] == "True")
-        .filter_map(|condition| condition["message"].as_str().map(str::to_owned))
-        .collect();
-    diagnostic
+    Err(stuck::stuck(session, object, &[]).await.into())
 }
 
 /// Says which component and template an answer of the API server is about.

@@ -32,6 +32,7 @@ mod read;
 mod redact;
 mod session;
 pub mod status;
+mod stuck;
 pub mod up;
 mod write_ahead;
 

@@ -5,7 +5,7 @@ use plan::ObjectRef;
 use spec::{Category, Diagnostic};
 use tokio::sync::watch;
 
-use crate::{Error, Event, Result};
+use crate::{Error, Event, Result, stuck::Programs};
 
 /// A cluster, the place of the records, and somebody who is told what happens.
 pub struct Session {
@@ -15,6 +15,7 @@ pub struct Session {
     pub records: Records,
     /// Kinds looked up so far.
     pub kinds: Kinds,
+    pub(crate) programs: Programs,
     listener: Box<dyn Fn(Event) + Send + Sync>,
     stop: Option<watch::Receiver<bool>>,
 }
@@ -24,7 +25,14 @@ impl Session {
     #[must_use]
     pub fn new(cluster: Cluster, record_namespace: &str, listener: Box<dyn Fn(Event) + Send + Sync>) -> Self {
         let records = Records::new(&cluster, record_namespace);
-        Self { cluster, records, kinds: Kinds::default(), listener, stop: None }
+        Self {
+            cluster,
+            records,
+            kinds: Kinds::default(),
+            programs: Programs::default(),
+            listener,
+            stop: None,
+        }
     }
 
     /// The same session, for somebody who may want it to stop: writes under way are finished, no further one

@@ -13,7 +13,12 @@ use render::Rendered;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Result, Session, observe::observe, read};
+use crate::{
+    Result, Session,
+    down::{self, Progress},
+    observe::observe,
+    read,
+};
 
 /// One component of a live environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,6 +58,12 @@ pub struct EnvironmentStatus {
     pub namespace: String,
     /// State of the record.
     pub state: String,
+    /// The phase that its teardown has reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// How far its teardown is, looked at live.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teardown: Option<Progress>,
     /// Why, when the state is Failed or DeleteBlocked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -85,6 +96,22 @@ pub async fn status(
     record: &EnvironmentRecord,
     now: Timestamp,
 ) -> Result<EnvironmentStatus> {
+    let mut result = summary(record, now);
+    result.teardown = down::progress(session, record).await?;
+    match judged(session, record, now).await {
+        Ok(components) => result.components = components,
+        // The namespace takes its bindings away before it is gone, and the inventory goes before the record.
+        Err(error) if result.teardown.is_some() => tracing::debug!(%error, "its components cannot be seen"),
+        Err(error) => return Err(error),
+    }
+    Ok(result)
+}
+
+async fn judged(
+    session: &Session,
+    record: &EnvironmentRecord,
+    now: Timestamp,
+) -> Result<Vec<ComponentStatus>> {
     let stored = session.records.inventory(record).await?;
     let observed = observe(session, &record.spec.id, &[], &stored.inventory).await?;
     let namespace = record.spec.namespace.as_str();
@@ -109,11 +136,9 @@ pub async fn status(
         events: &events,
         storage_classes: &[],
     };
-    let mut result = summary(record, now);
     let entries: Vec<(String, &ObjectRef)> =
         stored.inventory.entries.iter().map(|entry| (row_of(entry), &entry.object)).collect();
-    result.components = judge(&entries, &observed.live, &around, now);
-    Ok(result)
+    Ok(judge(&entries, &observed.live, &around, now))
 }
 
 /// A gate or a copy that fails says nothing against the component it is about: each has its own row.
@@ -135,6 +160,8 @@ fn summary(record: &EnvironmentRecord, now: Timestamp) -> EnvironmentStatus {
         revision: spec.revision.clone(),
         namespace: spec.namespace.clone(),
         state: spec.state.as_str().to_owned(),
+        phase: spec.teardown.as_ref().and_then(|teardown| teardown.phase.clone()),
+        teardown: None,
         message: spec.message.clone(),
         expires_at: spec.expires_at.clone(),
         age: record.creation_timestamp().map(|time| now.as_second() - time.0.as_second()),

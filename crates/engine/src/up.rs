@@ -25,7 +25,7 @@ use crate::{
     preview::{Preview, preview},
     read,
     status::{ComponentStatus, components},
-    write_ahead,
+    stuck, write_ahead,
 };
 
 /// How `up` behaves.
@@ -244,11 +244,10 @@ async fn wait_for_old_namespace(session: &Session, name: &str, uid: &str) -> Res
     session.phase(format!("waiting for the old namespace {name} to be gone"));
     let object = read::core("Namespace", None, name);
     let resource = session.resource(&object).await?;
-    if session.waiting(session.cluster.wait_gone(&resource, &object, uid, Duration::from_secs(120))).await? {
+    if stuck::wait_gone(session, &resource, &object, uid, Duration::from_secs(120), &[]).await? {
         return Ok(());
     }
-    let live = session.cluster.get(&resource, &object).await?;
-    Err(execute::stuck(&object, live.as_ref()).into())
+    Err(stuck::stuck(session, &object, &[]).await.into())
 }
 
 pub(crate) fn refuse_deleting(record: &EnvironmentRecord) -> Result<()> {

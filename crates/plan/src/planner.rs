@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     Action, Desired, DryRun, Entry, FIELD_MANAGER, FieldChange, Inventory, Key, Note, ObjectRef, Observed,
     Order, Origin, Ownership, Plan, Provenance, Refusal, Rerun, Stage, Step, Wave, at, desired_digest, diff,
-    diff_present, is_secret, keeps, owned_digest, ownership, redact, text, uid,
+    diff_present, is_secret, keeps, owned_digest, ownership, redact, teardown::prune_order, text, uid,
 };
 
 /// Everything a plan is made from.
@@ -352,7 +352,7 @@ fn prune(inputs: &Inputs<'_>) -> (Vec<Step>, Vec<Note>) {
             Ownership::Foreign(why) => note(format!("kept: {why}")),
         }
     }
-    steps.sort_by(|a, b| (b.order, &b.object).cmp(&(a.order, &a.object)));
+    steps.sort_by(|a: &Step, b| (prune_order(a), &b.object).cmp(&(prune_order(b), &a.object)));
     (steps, notes)
 }
 

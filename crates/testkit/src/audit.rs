@@ -43,6 +43,8 @@ pub struct Call {
     pub uri: String,
     /// HTTP status.
     pub code: u64,
+    /// What the server or its policies noted about it.
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl Call {
@@ -62,6 +64,7 @@ impl Call {
             name: text(&object["name"]),
             uri: text(&event["requestURI"]),
             code: event["responseStatus"]["code"].as_u64().unwrap_or_default(),
+            annotations: serde_json::from_value(event["annotations"].clone()).unwrap_or_default(),
         })
     }
 

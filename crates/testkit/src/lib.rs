@@ -11,6 +11,8 @@
 //! - [`ForgeRelay`]: stands between `mimeo` and a forge, and answers as forges do on bad days.
 //! - [`AuditLog`]: what the API server saw, whoever asked.
 //! - [`pool`]: many cases side by side, and how many of them a run tries.
+//! - [`witness_deletes`]: makes that log say which uid each DELETE asked for.
+//! - [`Etcd`]: the raw keys of a plane, whatever its API server says.
 //! - [`state`]: what is there, in a form that two runs can be compared in.
 //!
 //! The product knows nothing of this crate: no hook, no switch, no fake.
@@ -21,6 +23,7 @@ mod audit;
 mod case;
 mod cluster;
 mod dump;
+mod etcd;
 mod fault;
 mod forge_relay;
 mod git;
@@ -35,12 +38,14 @@ mod relay;
 pub mod state;
 mod upstream;
 mod wire;
+mod witness;
 
 pub use account::Account;
 pub use api::{Answer, Api, Kind};
 pub use audit::{AuditLog, AuditMark, Call, tally};
 pub use case::{Case, Environment};
 pub use cluster::{Cluster, checkout};
+pub use etcd::Etcd;
 pub use fault::Fault;
 pub use forge_relay::{ForgeRelay, Harm, Traffic, Trouble};
 pub use git::GitRepo;
@@ -51,6 +56,7 @@ pub use plane::{in_plane, in_plane_over_http1, inside_plane};
 pub use program::hold;
 pub use relay::{Cut, Exchange, Relay};
 pub use wire::Wire;
+pub use witness::{witness_deletes, witnessed};
 
 /// Six random characters that make a name this run's own. It starts with a letter.
 #[must_use]

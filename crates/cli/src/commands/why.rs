@@ -71,11 +71,16 @@ pub async fn run(args: WhyArgs, global: &Global, ui: &Ui) -> Result<u8, Error> {
     let options = gc::Options { dry_run: true, approve: None, timeout: Duration::ZERO };
     let report = gc::gc(&session, &forges, &options).await?;
     ui.clear();
-    let name = record.metadata.name.unwrap_or_default();
+    let name = record.metadata.name.clone().unwrap_or_default();
     if let Some(decision) = report.decisions.iter().find(|decision| decision.environment == name) {
-        match ui.structured(&views::stale::item(decision)) {
+        let teardown = engine::down::progress(&session, &record).await?;
+        let mut item = views::stale::item(decision);
+        if let Some(teardown) = &teardown {
+            item["teardown"] = serde_json::json!(teardown);
+        }
+        match ui.structured(&item) {
             Some(text) => ui.data(&text),
-            None => ui.data(&views::stale::one(decision)),
+            None => ui.data(&views::stale::one(decision, teardown.as_ref())),
         }
     }
     Ok(0)

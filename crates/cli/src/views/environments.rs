@@ -25,7 +25,10 @@ pub fn list(environments: &[EnvironmentStatus], output: Output) -> String {
                 environment.spec.clone(),
                 plain(&environment.r#ref),
                 short(&environment.revision, output),
-                environment.state.clone(),
+                match &environment.phase {
+                    Some(phase) => format!("{}: {phase}", environment.state),
+                    None => environment.state.clone(),
+                },
                 age(environment.age),
                 environment.expires_at.clone().unwrap_or_else(|| "never".to_owned()),
             ];
@@ -55,6 +58,9 @@ pub fn status(environment: &EnvironmentStatus) -> String {
         format!("Age:         {}", age(environment.age)),
         format!("Expires:     {}", environment.expires_at.as_deref().unwrap_or("never")),
     ];
+    if let Some(teardown) = &environment.teardown {
+        lines.push(format!("Teardown:    {}", plain(&teardown.sentence())));
+    }
     if let Some(message) = &environment.message {
         lines.push(format!("Message:     {}", plain(message)));
     }

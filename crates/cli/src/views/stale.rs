@@ -3,6 +3,7 @@
 use cluster::ReceiptSpec;
 use engine::{
     account::Account,
+    down::Progress,
     gc::{Removal, Report},
 };
 use plan::stale::{Decision, Verdict};
@@ -64,13 +65,16 @@ pub fn text(report: &Report, output: Output) -> String {
 }
 
 /// One decision, for people.
-pub fn one(decision: &Decision) -> String {
+pub fn one(decision: &Decision, teardown: Option<&Progress>) -> String {
     let mut lines = vec![
         format!("Environment: {}", decision.environment),
         format!("Decision:    {}", verdict(decision)),
         format!("Rule:        {}", decision.rule.name()),
         format!("Why:         {}", plain(&decision.cause)),
     ];
+    if let Some(teardown) = teardown {
+        lines.push(format!("Teardown:    {}", plain(&teardown.sentence())));
+    }
     if let Some(next) = &decision.next {
         lines.push(format!("Next:        {}: {}", next.rule.name(), plain(&next.when)));
     }
@@ -106,6 +110,7 @@ pub fn accounts(accounts: &[Account]) -> String {
         ];
         if account.going {
             lines.push("Deleted:     yes, it is on its way out".to_owned());
+            lines.extend(account.held_by.iter().map(|line| format!("Held by:     {}", plain(line))));
         }
         lines.join("\n")
     };
@@ -160,10 +165,11 @@ pub fn whole_receipt(spec: &ReceiptSpec) -> String {
         .map(|look| {
             let found = if look.found.is_empty() { "nothing".to_owned() } else { look.found.join("; ") };
             let version = look.resource_version.clone().unwrap_or_default();
-            vec![look.what.clone(), look.place.clone(), plain(&found), version]
+            let uid = look.uid.clone().unwrap_or_default();
+            vec![look.what.clone(), uid, look.place.clone(), plain(&found), version]
         })
         .collect();
-    let looks = table(&["LOOKED FOR", "IN", "FOUND", "RESOURCE VERSION"], rows);
+    let looks = table(&["LOOKED FOR", "UID", "IN", "FOUND", "RESOURCE VERSION"], rows);
     format!(
         "{}\nRepository:  {}\nRevision:    {}\n\n{looks}",
         receipt(spec),
