@@ -105,7 +105,8 @@ impl Kinds {
             if group.is_empty() { vec!["v1".to_owned()] } else { versions(cluster, group).await? };
         for version in versions {
             let asked = ask(cluster, &mut discovered, group, &version).await?;
-            if let Some(resource) = asked.iter().find(|resource| resource.plural == plural) {
+            let found = asked.unwrap_or_default().iter().find(|resource| resource.plural == plural);
+            if let Some(resource) = found {
                 return Ok(Some(resource.clone()));
             }
         }
