@@ -8,6 +8,7 @@ mod errors;
 mod faults;
 mod foreign;
 mod hooks;
+mod moved;
 mod names;
 mod outages;
 mod pinned;

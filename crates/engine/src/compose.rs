@@ -321,10 +321,12 @@ fn upstream(components: &[Component], name: &str) -> BTreeSet<String> {
     seen
 }
 
-/// Name of the Job, and of its Secret, that copies data into a component.
+/// Name of the Job, and of its Secret, that copies data into a component. One that was moved keeps it.
 fn copy_name(rendered: &Rendered, component: &str) -> String {
     let short = rendered.env.id.get(..8).unwrap_or(&rendered.env.id);
-    bounded(&format!("copy-{short}-{component}"))
+    let known = rendered.components.iter().find(|known| known.name == component);
+    let origin = known.and_then(|known| known.moved_from.as_deref()).unwrap_or(component);
+    bounded(&format!("copy-{short}-{origin}"))
 }
 
 /// At most 52 characters: Jobs add a suffix to the names of their pods.

@@ -407,7 +407,9 @@ async fn carry_out(
     // What was found as wanted although its digests said otherwise, or nobody had noted them: remember them.
     for desired in &view.desired {
         let key = desired.object.key();
-        let noted = inventory.get(&key).is_some_and(|entry| !entry.desired.is_empty());
+        let noted = inventory
+            .get(&key)
+            .is_some_and(|entry| !entry.desired.is_empty() && entry.component == desired.component);
         if let Some(seen) = view.observed.live.get(&key)
             && (!noted || view.observed.dry_runs.contains_key(&key))
             && !view.plan.steps().any(|step| step.object.key() == key)

@@ -10,6 +10,7 @@ mod guard;
 pub mod health;
 mod inventory;
 mod object;
+mod moved;
 mod observed;
 mod owned;
 mod ownership;

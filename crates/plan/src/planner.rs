@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     Action, Desired, DryRun, Entry, FIELD_MANAGER, FieldChange, Inventory, Key, Note, ObjectRef, Observed,
     Order, Origin, Ownership, Plan, Provenance, Refusal, Rerun, Stage, Step, Wave, at, desired_digest, diff,
-    diff_present, is_secret, keeps, owned_digest, ownership, redact, text, uid,
+    diff_present, is_secret, keeps, moved, owned_digest, ownership, redact, text, uid,
 };
 
 /// Everything a plan is made from.
@@ -74,7 +74,8 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    let (prune, notes) = prune(inputs);
+    let (prune, mut notes) = prune(inputs);
+    notes.extend(moved::notes(inputs));
     rerun(inputs, &mut steps, !prune.is_empty());
     let at_stake = at_stake(inputs, &steps, &prune);
     Ok(Plan {
@@ -185,8 +186,14 @@ fn step_for(inputs: &Inputs<'_>, desired: &Desired) -> Result<Option<Step>, Refu
         Some(DryRun::Becomes(after)) => {
             let changes = diff(live, after);
             let drifted = entry.is_some_and(|entry| entry.desired == desired_digest(desired));
-            let reason = if drifted { TAKEN_BACK } else { "the template or its values changed" };
-            (!changes.is_empty()).then(|| step(desired, Action::Update, reason, changes, Some(live)))
+            let reason = if moved::is_all(&changes) {
+                moved::reason(entry, desired).unwrap_or_else(|| TAKEN_BACK.to_owned())
+            } else if drifted {
+                TAKEN_BACK.to_owned()
+            } else {
+                "the template or its values changed".to_owned()
+            };
+            (!changes.is_empty()).then(|| step(desired, Action::Update, &reason, changes, Some(live)))
         }
     })
 }
@@ -259,7 +266,8 @@ fn rerun(inputs: &Inputs<'_>, steps: &mut BTreeMap<Key, Step>, prunes: bool) {
                 .any(|step| step.order.stage == Stage::Data && step.component == *component)
                 .then(|| format!("data is copied into {component} again")),
             Rerun::AfterAnything => {
-                (prunes || !steps.is_empty()).then(|| "the environment changes".to_owned())
+                let changes = prunes || steps.values().any(|step| !moved::is_all(&step.changes));
+                changes.then(|| "the environment changes".to_owned())
             }
         });
         if let Some(reason) = reason {

@@ -450,3 +450,30 @@ fn waves_wait_for_config_and_workload_of_a_level_together() {
         ]
     );
 }
+
+/// As after a renaming: the label of `settings` and of the gate is another one, and nothing else.
+#[test]
+fn a_moved_component_changes_one_label_and_no_job_runs_again() {
+    let mut world = World::settled();
+    for name in ["ConfigMap/settings", "Job/copy", "Job/gate", "StatefulSet/store"] {
+        let desired = world.desired(name);
+        desired.component = "db".into();
+        desired.manifest["metadata"]["labels"]["mimeo.dev/component"] = json!("db");
+        world.live(name)["metadata"]["labels"]["mimeo.dev/component"] = json!("store");
+        let mut after = world.live(name).clone();
+        after["metadata"]["labels"]["mimeo.dev/component"] = json!("db");
+        world.answer(name, DryRun::Becomes(after));
+    }
+    let plan = world.plan().unwrap();
+    assert_eq!(plan.steps().count(), 4);
+    for step in plan.steps() {
+        assert_eq!((step.action, step.reason.as_str()), (Action::Update, "moved from store"), "{step:?}");
+    }
+    assert_eq!(plan.notes.len(), 1, "one for the component: {:?}", plan.notes);
+    assert!(plan.at_stake.is_empty());
+    // Whatever else changes is no mere move.
+    let mut after = world.live("ConfigMap/settings").clone();
+    after["data"] = json!({"a": "2"});
+    world.answer("ConfigMap/settings", DryRun::Becomes(after));
+    assert_eq!(world.steps()["Job/gate"], Action::Recreate);
+}

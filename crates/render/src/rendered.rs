@@ -55,6 +55,9 @@ pub struct Env {
 pub struct Component {
     /// Its name in the spec.
     pub name: String,
+    /// The name it had first, when it was moved: what its objects are called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_from: Option<String>,
     /// The template it instantiates.
     pub template: String,
     /// Components it is wired to.
