@@ -4,27 +4,30 @@
 //! immutable list of steps with a reason each; the executor has no choices left.
 //! No cluster, no clock, no async runtime.
 
+mod definition;
 mod desired;
 mod diff;
-mod guard;
+pub mod guard;
 pub mod health;
 mod inventory;
-mod object;
 mod moved;
+mod object;
 mod observed;
 mod owned;
 mod ownership;
 mod planner;
+mod prune;
 mod redact;
 pub mod stale;
 mod steps;
 mod teardown;
 
+pub use definition::Definition;
 pub use desired::{
     Desired, ENVIRONMENT_LABEL, OWNER_ANNOTATION, Order, Origin, Rerun, Stage, desired_digest,
 };
 pub use diff::{FieldChange, diff, diff_present};
-pub use guard::Refusal;
+pub use guard::{Limits, Refusal, beyond};
 pub use inventory::{Entry, Inventory};
 pub use object::{Key, ObjectRef, at, text, uid};
 pub use observed::{DryRun, Observed};

@@ -1,8 +1,8 @@
 //! Objects whose component was renamed: they stay what they are, but for one label.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Desired, Entry, FieldChange, Inputs, Note};
+use crate::{Desired, Entry, FieldChange, Inputs, Key, Note};
 
 /// Where `mimeo.dev/component` stands in a diff.
 const COMPONENT: &str = "metadata.labels[\"mimeo.dev/component\"]";
@@ -19,12 +19,12 @@ pub(crate) fn reason(entry: Option<&Entry>, desired: &Desired) -> Option<String>
 }
 
 /// One note for each component that was moved, on the first of its objects.
-pub(crate) fn notes(inputs: &Inputs<'_>) -> Vec<Note> {
+pub(crate) fn notes(inputs: &Inputs<'_>, known: &BTreeMap<Key, &Entry>) -> Vec<Note> {
     let mut told = BTreeSet::new();
     let mut notes = Vec::new();
     for desired in inputs.desired {
-        let entry = inputs.inventory.get(&desired.object.key());
-        let Some(reason) = reason(entry, desired) else { continue };
+        let entry = known.get(&desired.object.key());
+        let Some(reason) = reason(entry.copied(), desired) else { continue };
         if told.insert((desired.component.clone(), reason.clone())) {
             let text = format!("component {}: {reason}, its objects stay", desired.component);
             notes.push(Note { object: desired.object.clone(), text });

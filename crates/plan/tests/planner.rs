@@ -477,3 +477,47 @@ fn a_moved_component_changes_one_label_and_no_job_runs_again() {
     world.answer("ConfigMap/settings", DryRun::Becomes(after));
     assert_eq!(world.steps()["Job/gate"], Action::Recreate);
 }
+
+/// One definition that environments share, and what the cluster serves of its kind.
+fn definition(world: &mut World, served: &[&str]) {
+    let manifest = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "topics.example.com"},
+        "spec": {"group": "example.com", "names": {"kind": "Topic"}, "versions": [{"name": "v1", "served": true}]},
+    });
+    let desired = Desired {
+        object: ObjectRef::of(&manifest).unwrap(),
+        component: "broker".into(),
+        order: Order { level: 0, stage: Stage::Definitions },
+        manifest,
+        origin: Origin::Template { file: "f".into(), line: 1 },
+        reruns_after: Vec::new(),
+    }
+    .owned_by("r1");
+    let versions = served.iter().map(|version| (*version).to_owned()).collect();
+    world.observed.served.insert(desired.object.key(), versions);
+    world.desired.insert(0, desired);
+}
+
+#[test]
+fn a_shared_definition_is_made_or_left_alone_and_never_anybodys() {
+    let mut world = World::settled();
+    definition(&mut world, &[]);
+    assert!(world.desired[0].manifest["metadata"]["annotations"].is_null(), "it has no owner");
+    let plan = world.plan().unwrap();
+    assert_eq!(
+        (plan.waves[0].steps[0].action, plan.waves[0].order.stage),
+        (Action::Create, Stage::Definitions)
+    );
+    let mut world = World::settled();
+    definition(&mut world, &["v1", "v2"]);
+    let plan = world.plan().unwrap();
+    assert!(plan.is_empty() && plan.notes[0].text.contains("left alone"), "{:?}", plan.notes);
+    let mut world = World::settled();
+    definition(&mut world, &["v1beta1"]);
+    assert!(matches!(&world.plan().unwrap_err()[..], [Refusal::Definition { .. }]));
+    let mut world = World::settled();
+    definition(&mut world, &["v1"]);
+    world.observed.served.clear();
+    assert!(matches!(&world.plan().unwrap_err()[..], [Refusal::Unknown { .. }]), "nobody asked");
+}

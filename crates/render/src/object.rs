@@ -238,6 +238,10 @@ fn scope(group: &str, kind: &str, manifest: &mut Value, owner: &Owner<'_>) -> Op
     let name = manifest["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let given = manifest["metadata"]["namespace"].as_str().map(str::to_owned);
     let metadata = manifest.get_mut("metadata").and_then(Value::as_object_mut)?;
+    if kinds::is_definition(group, kind) {
+        metadata.shift_remove("namespace");
+        return None;
+    }
     if kinds::is_cluster_scoped(group, kind) {
         let digits = &owner.env.id[..8];
         if !name.contains(digits) {
@@ -262,6 +266,12 @@ fn scope(group: &str, kind: &str, manifest: &mut Value, owner: &Owner<'_>) -> Op
 }
 
 fn label(manifest: &mut Value, kind: &str, owner: &Owner<'_>) {
+    let api_version = manifest["apiVersion"].as_str().unwrap_or_default();
+    let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
+    if kinds::is_definition(kinds::group(api_version), kind) && !name.contains(&owner.env.id[..8]) {
+        // The cluster's, not the environment's: it is made where it is missing, and stays.
+        return;
+    }
     set_labels(manifest, owner, owner.component);
     if let Some(template) = kinds::pod_template(kind).and_then(|path| kinds::at(manifest, path)) {
         set_labels(template, owner, owner.origin);

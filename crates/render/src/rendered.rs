@@ -195,6 +195,9 @@ pub struct Policy {
     pub namespace: NamespacePolicy,
     /// Hard limits for a ResourceQuota, such as `cpu: "4"`.
     pub quota: BTreeMap<String, String>,
+    /// Kinds that no template may use, such as `Service/LoadBalancer`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<String>,
     /// `open` or `isolated`.
     pub network: Network,
 }

@@ -134,6 +134,9 @@ pub struct PolicyBody {
     /// Hard limits of a `ResourceQuota`.
     #[serde(default)]
     pub quota: BTreeMap<Located<String>, Node>,
+    /// Kinds that no template may use: `KIND`, `KIND.GROUP`, or either with `/TYPE`.
+    #[serde(default)]
+    pub deny: Vec<Located<String>>,
     /// `open` or `isolated`.
     #[serde(default)]
     pub network: Option<Located<NetworkBody>>,

@@ -24,7 +24,8 @@ pub struct MovedBody {
 /// whether a name is a component's. The moves were checked with [`check`].
 #[must_use]
 pub fn origins(moves: &[MovedBody], exists: &dyn Fn(&str) -> bool) -> BTreeMap<String, String> {
-    let back: BTreeMap<&str, &str> = moves.iter().map(|step| (step.to.as_str(), step.from.as_str())).collect();
+    let back: BTreeMap<&str, &str> =
+        moves.iter().map(|step| (step.to.as_str(), step.from.as_str())).collect();
     let origin = |name: &str| {
         let mut first = *back.get(name)?;
         // A name that is a component's again was given to that one: the way back ends there.
@@ -81,7 +82,8 @@ pub(crate) fn check(moves: &[MovedBody], components: &BTreeSet<&str>) -> Vec<Dia
 
 /// Names that only go round. Two components that swap their names are no such circle.
 fn circles(moves: &[MovedBody], components: &BTreeSet<&str>) -> Vec<Diagnostic> {
-    let next: BTreeMap<&str, &str> = moves.iter().map(|step| (step.from.as_str(), step.to.as_str())).collect();
+    let next: BTreeMap<&str, &str> =
+        moves.iter().map(|step| (step.from.as_str(), step.to.as_str())).collect();
     let mut told = BTreeSet::new();
     let mut found = Vec::new();
     for step in moves {
