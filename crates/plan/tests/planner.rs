@@ -478,6 +478,23 @@ fn a_moved_component_changes_one_label_and_no_job_runs_again() {
     assert_eq!(world.steps()["Job/gate"], Action::Recreate);
 }
 
+#[test]
+fn what_is_waited_for_is_told_after_the_first_change_only() {
+    use plan::StepKind::{Data, Recreate, Update, Wait};
+    let kinds = |world: &World| {
+        let plan = world.plan().unwrap();
+        plan.outline().iter().map(|line| (line.kind, line.objects.len())).collect::<Vec<_>>()
+    };
+    let mut world = World::settled();
+    assert_eq!(kinds(&world), [], "nothing changes, nothing is waited for");
+    world.change("ConfigMap/settings", "data", json!({"a": "2"}));
+    let waits = [(Update, 1), (Wait, 4), (Wait, 1), (Wait, 1), (Data, 1), (Wait, 1)];
+    assert_eq!(kinds(&world), waits, "the gate is asked again");
+    let mut world = World::settled();
+    world.live("Job/models")["status"] = json!({"conditions": [{"type": "Failed", "status": "True"}]});
+    assert_eq!(kinds(&world), [(Recreate, 1), (Wait, 1), (Data, 1), (Wait, 1)]);
+}
+
 /// One definition that environments share, and what the cluster serves of its kind.
 fn definition(world: &mut World, served: &[&str]) {
     let manifest = json!({
