@@ -291,12 +291,12 @@ fn instance(
     if !failed {
         all.offers.insert(name.value.clone(), provides.clone());
     }
-    let needs: BTreeSet<String> = prepared.wiring.wires[name.as_str()].values().cloned().collect();
+    let needs = &prepared.wiring.needs[name.as_str()];
     all.components.push(Component {
         name: name.value.clone(),
         moved_from: prepared.origins.get(name.as_str()).cloned(),
         template: template.name.clone(),
-        needs: needs.into_iter().collect(),
+        needs: needs.iter().cloned().collect(),
         level: prepared.wiring.levels[name.as_str()],
         provides,
         wait_for_image_seconds: body.wait_for_image.as_ref().and_then(|text| seconds(&text.value).ok()),

@@ -60,7 +60,7 @@ pub struct Component {
     pub moved_from: Option<String>,
     /// The template it instantiates.
     pub template: String,
-    /// Components it is wired to.
+    /// Components it is wired to, and those it says it needs.
     pub needs: Vec<String>,
     /// 0 for a component that needs nothing, else one more than the highest it needs.
     pub level: usize,

@@ -77,6 +77,9 @@ pub struct ComponentBody {
     /// Requirement of the template to the component that meets it.
     #[serde(default)]
     pub wires: BTreeMap<Located<String>, Located<String>>,
+    /// Components that have to be healthy before this one begins, besides those it is wired to.
+    #[serde(default)]
+    pub needs: Vec<Located<String>>,
     /// How long an image that cannot be pulled yet is waited for.
     #[serde(default)]
     pub wait_for_image: Option<Located<String>>,
