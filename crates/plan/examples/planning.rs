@@ -1,6 +1,9 @@
 //! How long planning takes, by number of objects: `cargo run --release -p plan --example planning`.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{self, Write as _},
+    time::{Duration, Instant},
+};
 
 use plan::{
     Desired, ENVIRONMENT_LABEL, Entry, FIELD_MANAGER, Inputs, Inventory, ObjectRef, Observed, Order, Origin,
@@ -8,16 +11,18 @@ use plan::{
 };
 use serde_json::{Value, json};
 
-fn main() {
-    println!("{:>8} {:>14} {:>14}", "objects", "unchanged", "all new");
+fn main() -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{:>8} {:>14} {:>14}", "objects", "unchanged", "all new")?;
     for count in [500, 1000, 2000, 4000] {
         let (desired, inventory, observed) = world(count);
         let mut nothing = Observed::default();
         desired.iter().for_each(|desired| nothing.missed(desired.object.key()));
         let empty = Inventory::default();
         let unchanged = best(&desired, &inventory, &observed);
-        println!("{count:>8} {unchanged:>14.1?} {:>14.1?}", best(&desired, &empty, &nothing));
+        writeln!(out, "{count:>8} {unchanged:>14.1?} {:>14.1?}", best(&desired, &empty, &nothing))?;
     }
+    Ok(())
 }
 
 /// The best of five.
