@@ -538,3 +538,31 @@ fn a_shared_definition_is_made_or_left_alone_and_never_anybodys() {
     world.observed.served.clear();
     assert!(matches!(&world.plan().unwrap_err()[..], [Refusal::Unknown { .. }]), "nobody asked");
 }
+
+#[test]
+fn what_lost_its_marks_is_changed_in_place_but_never_made_again() {
+    let mut world = World::settled();
+    world.live("StatefulSet/store")["metadata"]["labels"] = json!({});
+    world.answer("StatefulSet/store", DryRun::Immutable("field is immutable".into()));
+    world.desired("StatefulSet/store").manifest["spec"]["replicas"] = json!(2);
+    match &world.plan().unwrap_err()[..] {
+        [Refusal::Foreign { why, .. }] => assert!(why.contains("removed its mimeo label"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_taken_name_outside_of_namespaces_is_refused_with_its_owner() {
+    let mut world = World::settled();
+    let file = Origin::Template { file: "f".into(), line: 1 };
+    let group = "rbac.authorization.k8s.io";
+    world.add(group, "ClusterRole", "reader", None, "store", (0, Stage::Roles), file, json!({}), vec![]);
+    let key = world.desired("ClusterRole/reader").object.key();
+    world.inventory.remove(&key);
+    let live = world.live("ClusterRole/reader");
+    live["metadata"]["annotations"] = json!({"meta.helm.sh/release-name": "db"});
+    match &world.plan().unwrap_err()[..] {
+        [Refusal::ClusterScoped { why, .. }] => assert!(why.contains("the Helm release db"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
