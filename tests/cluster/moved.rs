@@ -11,14 +11,13 @@ use crate::program;
 /// uid of every object in the environment that is not made by a controller.
 fn uids(case: &Case<'_>, environment: &Environment) -> Result<BTreeMap<String, String>> {
     let mut uids = BTreeMap::new();
-    let namespace = Some(environment.name.as_str());
     for (group, plurals) in [
         ("/api/v1", &["configmaps", "secrets", "services", "persistentvolumeclaims"][..]),
         ("/apis/apps/v1", &["statefulsets", "deployments"]),
         ("/apis/batch/v1", &["jobs"]),
     ] {
         for plural in plurals {
-            let path = format!("{group}/namespaces/{}/{plural}", namespace.unwrap_or_default());
+            let path = format!("{group}/namespaces/{}/{plural}", environment.name);
             for object in case.cluster.api.list(&path)? {
                 let name = format!("{plural}/{}", object["metadata"]["name"].as_str().unwrap_or_default());
                 uids.insert(name, object["metadata"]["uid"].as_str().unwrap_or_default().to_owned());
