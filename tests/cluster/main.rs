@@ -4,6 +4,7 @@
 //! lab that is up. `KEEP=1` leaves what a failed test made.
 
 mod crash;
+mod definitions;
 mod errors;
 mod faults;
 mod foreign;
@@ -11,6 +12,7 @@ mod histories;
 mod hooks;
 mod http1;
 mod late;
+mod moved;
 mod names;
 mod outages;
 mod pinned;

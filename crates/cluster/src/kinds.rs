@@ -113,6 +113,37 @@ impl Kinds {
         Ok(None)
     }
 
+    /// Of a kind, the wanted versions that the server serves; where it serves none of them, those it does serve.
+    ///
+    /// # Errors
+    /// Any failure of a request.
+    pub async fn served(
+        &self,
+        cluster: &Cluster,
+        group: &str,
+        kind: &str,
+        wanted: &[String],
+    ) -> Result<Vec<String>> {
+        let mut discovered = self.discovered.lock().await;
+        let mut served = Vec::new();
+        for version in wanted {
+            let asked = ask(cluster, &mut discovered, group, version).await?;
+            if asked.unwrap_or_default().iter().any(|resource| resource.kind == kind) {
+                served.push(version.clone());
+            }
+        }
+        if !served.is_empty() {
+            return Ok(served);
+        }
+        for version in versions(cluster, group).await? {
+            let asked = ask(cluster, &mut discovered, group, &version).await?;
+            if asked.unwrap_or_default().iter().any(|resource| resource.kind == kind) && !served.contains(&version) {
+                served.push(version);
+            }
+        }
+        Ok(served)
+    }
+
     /// Forgets what was discovered, for instance after CustomResourceDefinitions were applied.
     pub async fn forget(&self) {
         self.discovered.lock().await.clear();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use spec::Diagnostic;
 
 use crate::{
-    access,
+    access, definitions,
     read::{core, object},
 };
 
@@ -77,6 +77,7 @@ pub fn compose(rendered: &Rendered, around: &Surroundings<'_>) -> Result<Vec<Des
         ),
     }
     found.extend(beyond_means(rendered));
+    found.extend(definitions::unscope(&mut all, &rendered.env.id));
     if !found.is_empty() {
         return Err(found);
     }
@@ -277,6 +278,7 @@ fn template_object(rendered: &Rendered, from: &RenderedObject, level: usize) -> 
         Some(HookPoint::Before) => Stage::Before,
         Some(HookPoint::After) => Stage::After,
         Some(HookPoint::BeforeDelete) => Stage::Before,
+        None if object.is("apiextensions.k8s.io", "CustomResourceDefinition") => Stage::Definitions,
         None if runs(&object) => Stage::Workload,
         None if matches!(object.kind.as_str(), "Role" | "ClusterRole") => Stage::Roles,
         None => Stage::Config,
@@ -289,7 +291,8 @@ fn template_object(rendered: &Rendered, from: &RenderedObject, level: usize) -> 
     Ok(Desired {
         object,
         component: from.component.clone(),
-        order: Order { level, stage },
+        // Definitions come before everything, whichever component carries them.
+        order: Order { level: if stage == Stage::Definitions { 0 } else { level }, stage },
         manifest: from.manifest.clone(),
         origin: Origin::Template { file: from.file.clone(), line: from.line },
         reruns_after,
@@ -321,10 +324,12 @@ fn upstream(components: &[Component], name: &str) -> BTreeSet<String> {
     seen
 }
 
-/// Name of the Job, and of its Secret, that copies data into a component.
+/// Name of the Job, and of its Secret, that copies data into a component. One that was moved keeps it.
 fn copy_name(rendered: &Rendered, component: &str) -> String {
     let short = rendered.env.id.get(..8).unwrap_or(&rendered.env.id);
-    bounded(&format!("copy-{short}-{component}"))
+    let known = rendered.components.iter().find(|known| known.name == component);
+    let origin = known.and_then(|known| known.moved_from.as_deref()).unwrap_or(component);
+    bounded(&format!("copy-{short}-{origin}"))
 }
 
 /// At most 52 characters: Jobs add a suffix to the names of their pods.

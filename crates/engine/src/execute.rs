@@ -12,6 +12,7 @@ use spec::{Category, Diagnostic};
 use crate::{
     Error, Event, Result, Session,
     compose::TARGET_SECRET,
+    definitions,
     health::{Patience, Watcher},
     observe::IN_FLIGHT,
     read, stuck,
@@ -50,7 +51,7 @@ impl<'a> Run<'a> {
         let mut watcher = Watcher::new(session, namespace, desired, self.images.clone());
         let mut watching = false;
         for wave in &self.plan.waves {
-            let own = matches!(wave.order.stage, Stage::Namespace | Stage::Access);
+            let own = matches!(wave.order.stage, Stage::Definitions | Stage::Namespace | Stage::Access);
             if !own && !watching {
                 watcher.open(&self.plan.waves).await?;
                 watching = true;
@@ -62,6 +63,10 @@ impl<'a> Run<'a> {
             }
             for (key, live) in self.steps(&wave.steps).await? {
                 watcher.expect(key, &live);
+            }
+            if wave.order.stage == Stage::Definitions && !wave.steps.is_empty() {
+                self.session.phase("waiting: new kinds");
+                definitions::wait(self.session, self.desired, &wave.steps).await?;
             }
             if wave.order.stage == Stage::Data {
                 self.credentials(wave).await?;
@@ -127,7 +132,7 @@ impl<'a> Run<'a> {
             Stage::Data => "data",
             Stage::Gate => "gates",
             Stage::Config | Stage::Workload => "health",
-            Stage::Namespace | Stage::Access | Stage::Roles => return,
+            Stage::Definitions | Stage::Namespace | Stage::Access | Stage::Roles => return,
         };
         if !wave.wait_for.is_empty() {
             self.session.phase(format!("waiting: {text} (level {})", wave.order.level));
@@ -135,12 +140,14 @@ impl<'a> Run<'a> {
     }
 
     async fn steps(&mut self, steps: &[Step]) -> Result<Vec<(Key, Value)>> {
-        let (session, lease, desired) = (self.session, self.lease, self.desired);
+        let (session, lease) = (self.session, self.lease);
+        let desired = by_key(self.desired);
+        let desired = &desired;
         // The wave finishes even when one of its steps fails; later waves do not start.
         let answers: Vec<Result<(Key, Value)>> = stream::iter(steps)
             .map(|step| async move {
                 let key = step.object.key();
-                let Some(wanted) = desired.iter().find(|desired| desired.object.key() == key) else {
+                let Some(wanted) = desired.get(&key) else {
                     return Err(Diagnostic::error(
                         "PLN001",
                         "the plan has a step for an object that is not wanted",
@@ -165,7 +172,7 @@ impl<'a> Run<'a> {
         for answer in answers {
             match answer {
                 Ok((key, live)) => {
-                    if let Some(wanted) = desired.iter().find(|desired| desired.object.key() == key) {
+                    if let Some(wanted) = desired.get(&key).filter(|wanted| !wanted.is_shared()) {
                         write_ahead::settle(self.inventory, wanted, &live);
                     }
                     written.push((key, live));
@@ -260,6 +267,11 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The wanted objects, to be found by what they are.
+fn by_key(desired: &[Desired]) -> BTreeMap<Key, &Desired> {
+    desired.iter().map(|desired| (desired.object.key(), desired)).collect()
+}
+
 async fn run_step(session: &Session, lease: &Lease, step: &Step, wanted: &Desired) -> Result<Value> {
     match step.action {
         Action::Create => create(session, lease, wanted).await,
@@ -290,6 +302,8 @@ async fn create(session: &Session, lease: &Lease, wanted: &Desired) -> Result<Va
         lease.check()?;
         match session.cluster.apply_new(&resource, &wanted.object, &manifest).await {
             Ok(Some(live)) => return Ok(live),
+            // Another environment was quicker.
+            Ok(None) if wanted.is_shared() => return Ok(json!({})),
             Ok(None) => return appeared(session, lease, &resource, wanted).await,
             Err(error) if may_settle(&error, wanted) && begun.elapsed() < SETTLING => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -422,6 +436,12 @@ pub(crate) fn located(error: cluster::Error, wanted: &Desired) -> Error {
         diagnostic = diagnostic.at(file.clone(), *line, 1);
     }
     diagnostic.object = Some(format!("component {}, {}", wanted.component, wanted.object));
+    if wanted.is_shared() && diagnostic.code == "CLU004" {
+        diagnostic.help = Some(
+            "An admin applies this definition once (`mimeo render` prints it), or lets you create customresourcedefinitions"
+                .to_owned(),
+        );
+    }
     diagnostic.into()
 }
 

@@ -13,6 +13,7 @@ mod abandoned;
 mod access;
 pub mod account;
 pub mod compose;
+mod definitions;
 pub mod down;
 mod error;
 mod event;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use plan::{Desired, ENVIRONMENT_LABEL, Inputs, Inventory, ObjectRef, Observed, needs_dry_run, was_applied};
 
-use crate::{Error, Event, Result, Session};
+use crate::{Error, Event, Result, Session, definitions::Kinds};
 
 /// Requests in flight at once; the API server's own flow control answers 429 when that is too many.
 pub(crate) const IN_FLIGHT: usize = 16;
@@ -20,6 +20,17 @@ pub(crate) async fn observe(
     environment: &str,
     wanted: &[ObjectRef],
     inventory: &Inventory,
+) -> Result<Observed> {
+    observe_but(session, environment, wanted, inventory, &Kinds::new()).await
+}
+
+/// The same where the server does not know some kinds yet: of those, nothing is there.
+pub(crate) async fn observe_but(
+    session: &Session,
+    environment: &str,
+    wanted: &[ObjectRef],
+    inventory: &Inventory,
+    coming: &Kinds,
 ) -> Result<Observed> {
     let mut observed = Observed::default();
     let owned = inventory.entries.iter().map(|entry| &entry.object);
@@ -39,9 +50,10 @@ pub(crate) async fn observe(
     }
     let gone: BTreeSet<String> =
         observed.absent.iter().filter(|key| key.kind == "Namespace").map(|key| key.name.clone()).collect();
-    let (absent, rest): (Vec<&ObjectRef>, Vec<&ObjectRef>) = rest
-        .into_iter()
-        .partition(|object| object.namespace.as_ref().is_some_and(|name| gone.contains(name)));
+    let (absent, rest): (Vec<&ObjectRef>, Vec<&ObjectRef>) = rest.into_iter().partition(|object| {
+        object.namespace.as_ref().is_some_and(|name| gone.contains(name))
+            || coming.contains(&(object.group.clone(), object.kind.clone()))
+    });
     for object in absent {
         observed.missed(object.key());
     }

@@ -2,7 +2,7 @@
 
 use cluster::{EnvironmentRecord, StoredInventory};
 use kube::ResourceExt;
-use plan::{Desired, Inputs, ObjectRef, Observed, Plan, Provenance, Refusal};
+use plan::{Desired, Inputs, Limits, ObjectRef, Observed, Plan, Provenance, Refusal};
 use render::{NamespacePolicy, Rendered};
 use serde_json::Value;
 use spec::{Category, Diagnostic};
@@ -10,7 +10,8 @@ use spec::{Category, Diagnostic};
 use crate::{
     Error, Result, Session, access,
     compose::{Surroundings, before_delete, compose, namespace},
-    observe::{dry_runs, observe},
+    definitions,
+    observe::{dry_runs, observe_but},
     read,
 };
 
@@ -45,9 +46,13 @@ pub async fn preview(session: &Session, rendered: &Rendered) -> Result<Preview> 
     let record_uid = record.as_ref().and_then(ResourceExt::uid).unwrap_or_default();
     // The subjects of the binding are settled once the binding has been read; its name is known now.
     let around = Surroundings { record_uid: &record_uid, subjects: Vec::new(), image: image.as_deref() };
-    let wanted: Vec<ObjectRef> =
-        compose(rendered, &around).map_err(Error::Found)?.into_iter().map(|desired| desired.object).collect();
-    let observed = observe(session, &rendered.env.id, &wanted, &stored.inventory).await?;
+    let composed = compose(rendered, &around).map_err(Error::Found)?;
+    let served = definitions::served(session, &composed).await?;
+    let own = composed.into_iter().filter(|desired| !desired.is_shared());
+    let wanted: Vec<ObjectRef> = own.map(|desired| desired.object).collect();
+    let id = &rendered.env.id;
+    let mut observed = observe_but(session, id, &wanted, &stored.inventory, &served.coming).await?;
+    observed.served = served.versions;
     let subjects = subjects(session, rendered, &observed).await?;
     let desired = compose(rendered, &Surroundings { subjects, ..around }).map_err(Error::Found)?;
     let who = Provenance { environment: &rendered.env.id, record_uid: &record_uid };
@@ -60,6 +65,12 @@ pub async fn preview(session: &Session, rendered: &Rendered) -> Result<Preview> 
         inventory: &stored.inventory,
         observed: &observed,
     };
+    let policy = &rendered.policy;
+    let limits = Limits { namespace: namespace(rendered), quota: &policy.quota, deny: &policy.deny };
+    let beyond = plan::beyond(&desired, &limits);
+    if !beyond.is_empty() {
+        return Err(Error::Found(beyond.iter().map(refused).collect()));
+    }
     let observed = dry_runs(session, &inputs).await?;
     let mut plan = plan::plan(&Inputs { observed: &observed, ..inputs })
         .map_err(|refusals| Error::Found(refusals.iter().map(refused).collect()))?;

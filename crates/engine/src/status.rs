@@ -179,6 +179,7 @@ pub(crate) fn components(
         .objects
         .iter()
         .filter(|object| object.hook != Some(render::HookPoint::BeforeDelete))
+        .filter(|object| object.manifest["kind"] != "CustomResourceDefinition")
         .filter_map(|object| Some((object.component.clone(), ObjectRef::of(&object.manifest)?)))
         .collect();
     let entries: Vec<(String, &ObjectRef)> =

@@ -1,7 +1,7 @@
 //! Brings an environment to a rendering.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -421,12 +421,17 @@ async fn carry_out(
     }
     write_ahead::shrink(inventory, &view.desired, &view.observed.absent);
     // What was found as wanted although its digests said otherwise, or nobody had noted them: remember them.
+    let known = inventory.clone();
+    let known = known.index();
+    let changed: BTreeSet<Key> = view.plan.steps().map(|step| step.object.key()).collect();
     for desired in &view.desired {
         let key = desired.object.key();
-        let noted = inventory.get(&key).is_some_and(|entry| !entry.desired.is_empty());
+        let noted = known
+            .get(&key)
+            .is_some_and(|entry| !entry.desired.is_empty() && entry.component == desired.component);
         if let Some(seen) = view.observed.live.get(&key)
             && (!noted || view.observed.dry_runs.contains_key(&key))
-            && !view.plan.steps().any(|step| step.object.key() == key)
+            && !changed.contains(&key)
         {
             write_ahead::settle(inventory, desired, seen);
         }

@@ -1,6 +1,6 @@
 //! The inventory as it must be before the first write of a plan, and after the last.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use plan::{Action, Desired, Entry, FIELD_MANAGER, Inventory, Key, Observed, Ownership, Plan, Provenance};
 use serde_json::Value;
@@ -23,14 +23,23 @@ pub(crate) fn write_ahead(
             entry.pending = false;
         }
     }
+    let desired: BTreeMap<Key, &Desired> =
+        desired.iter().map(|desired| (desired.object.key(), desired)).collect();
+    let mut known: BTreeMap<Key, usize> =
+        inventory.entries.iter().enumerate().map(|(index, entry)| (entry.object.key(), index)).collect();
     for step in plan.steps().filter(|step| matches!(step.action, Action::Create | Action::Recreate)) {
         let key = step.object.key();
-        match inventory.get_mut(&key) {
-            Some(entry) => entry.pending = true,
+        // What environments share belongs to none of them.
+        let wanted = desired.get(&key);
+        if wanted.is_some_and(|wanted| wanted.is_shared()) {
+            continue;
+        }
+        match known.get(&key) {
+            Some(&index) => inventory.entries[index].pending = true,
             None => {
-                let outside =
-                    desired.iter().any(|desired| desired.object.key() == key && desired.acts_outside());
-                inventory.put(Entry {
+                let outside = wanted.is_some_and(|wanted| wanted.acts_outside());
+                known.insert(key, inventory.entries.len());
+                inventory.entries.push(Entry {
                     object: step.object.clone(),
                     component: step.component.clone(),
                     order: step.order,

@@ -17,6 +17,8 @@ pub const ENVIRONMENT_LABEL: &str = "mimeo.dev/environment";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
+    /// CustomResourceDefinitions: their kinds are served before anything of them is applied.
+    Definitions,
     /// The environment's namespace.
     Namespace,
     /// Who may work in it.
@@ -91,9 +93,12 @@ pub struct Desired {
 }
 
 impl Desired {
-    /// Adds the annotation that ties the object to its record.
+    /// Adds the annotation that ties the object to its record; what environments share is nobody's.
     #[must_use]
     pub fn owned_by(mut self, record_uid: &str) -> Self {
+        if self.is_shared() {
+            return self;
+        }
         if let Some(metadata) = self.manifest.get_mut("metadata").and_then(Value::as_object_mut) {
             let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
             annotations[OWNER_ANNOTATION] = json!(record_uid);

@@ -1,5 +1,7 @@
 //! What an environment owns, by uid. Written before the first apply, shrunk only after a proven delete.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Key, ObjectRef, Order};
@@ -43,12 +45,18 @@ impl Inventory {
     /// The entry of an object.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.object.key() == *key)
+        self.entries.iter().find(|entry| entry.object.has_key(key))
+    }
+
+    /// All entries by object, for whoever asks for many.
+    #[must_use]
+    pub fn index(&self) -> BTreeMap<Key, &Entry> {
+        self.entries.iter().map(|entry| (entry.object.key(), entry)).collect()
     }
 
     /// The entry of an object, to be changed.
     pub fn get_mut(&mut self, key: &Key) -> Option<&mut Entry> {
-        self.entries.iter_mut().find(|entry| entry.object.key() == *key)
+        self.entries.iter_mut().find(|entry| entry.object.has_key(key))
     }
 
     /// Adds an entry, or replaces the one of the same object.
@@ -61,7 +69,7 @@ impl Inventory {
 
     /// Forgets an object whose delete was proven.
     pub fn remove(&mut self, key: &Key) {
-        self.entries.retain(|entry| entry.object.key() != *key);
+        self.entries.retain(|entry| !entry.object.has_key(key));
     }
 
     /// Sorts by order of apply, then by kind and name, so that equal inventories are equal bytes.

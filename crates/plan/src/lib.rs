@@ -4,30 +4,36 @@
 //! immutable list of steps with a reason each; the executor has no choices left.
 //! No cluster, no clock, no async runtime.
 
+mod definition;
 mod desired;
 mod diff;
-mod guard;
+pub mod guard;
 pub mod health;
 pub mod held;
 mod inventory;
+mod moved;
 mod object;
 mod observed;
+mod outline;
 mod owned;
 mod ownership;
 mod planner;
+mod prune;
 mod redact;
 pub mod stale;
 mod steps;
 mod teardown;
 
+pub use definition::Definition;
 pub use desired::{
     Desired, ENVIRONMENT_LABEL, OWNER_ANNOTATION, Order, Origin, Rerun, Stage, desired_digest,
 };
 pub use diff::{FieldChange, diff, diff_present};
-pub use guard::Refusal;
+pub use guard::{Limits, Refusal, beyond};
 pub use inventory::{Entry, Inventory};
 pub use object::{Key, ObjectRef, at, text, uid};
 pub use observed::{DryRun, Observed};
+pub use outline::{Line, StepKind};
 pub use owned::{FIELD_MANAGER, canonical, digest, other_managers, owned_digest, owned_fields};
 pub use ownership::{Ownership, Provenance, is_sent_by, keeps, ownership};
 pub use planner::{Inputs, is_terminating, needs_dry_run, plan, was_applied};

@@ -65,6 +65,15 @@ impl ObjectRef {
         }
     }
 
+    /// Whether this is the identity of the object.
+    #[must_use]
+    pub fn has_key(&self, key: &Key) -> bool {
+        self.name == key.name
+            && self.kind == key.kind
+            && self.group == key.group
+            && self.namespace == key.namespace
+    }
+
     /// Whether this is a kind of the given group.
     #[must_use]
     pub fn is(&self, group: &str, kind: &str) -> bool {

@@ -27,6 +27,9 @@ pub struct Observed {
     pub live: BTreeMap<Key, Value>,
     /// Objects of which a live read said 404, or whose namespace this run has just made.
     pub absent: BTreeSet<Key>,
+    /// Of every shared CustomResourceDefinition, the versions at which the server serves its kind; none where
+    /// it does not know the kind.
+    pub served: BTreeMap<Key, Vec<String>>,
     /// Answers to the dry runs that [`crate::needs_dry_run`] asked for.
     pub dry_runs: BTreeMap<Key, DryRun>,
 }

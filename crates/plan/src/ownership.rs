@@ -7,7 +7,8 @@
 use serde_json::Value;
 
 use crate::{
-    Desired, Entry, FIELD_MANAGER, OWNER_ANNOTATION, desired::ENVIRONMENT_LABEL, other_managers, text, uid,
+    Desired, Entry, FIELD_MANAGER, OWNER_ANNOTATION, desired::ENVIRONMENT_LABEL, guard::foreign_owner,
+    other_managers, text, uid,
 };
 
 /// Who the environment is, for the comparison.
@@ -94,6 +95,9 @@ fn is_managed(live: &Value) -> bool {
 
 fn described(live: &Value) -> String {
     let managers = other_managers(live, FIELD_MANAGER);
+    if let Some(owner) = foreign_owner::owner(live) {
+        return format!("it belongs to {owner}");
+    }
     match text(live, &["metadata", "labels", ENVIRONMENT_LABEL]) {
         Some(other) if is_managed(live) => format!("environment {other}"),
         _ if managers.is_empty() => "no field manager".to_owned(),

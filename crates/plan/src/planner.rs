@@ -6,9 +6,13 @@ use base64::Engine as _;
 use serde_json::Value;
 
 use crate::{
-    Action, Desired, DryRun, Entry, FIELD_MANAGER, FieldChange, Inventory, Key, Note, ObjectRef, Observed,
-    Order, Origin, Ownership, Plan, Provenance, Refusal, Rerun, Stage, Step, Wave, at, desired_digest, diff,
-    diff_present, is_secret, keeps, owned_digest, ownership, redact, teardown::prune_order, text, uid,
+    Action, Desired, DryRun, Entry, FIELD_MANAGER, FieldChange, Inventory, Key, ObjectRef, Observed, Order,
+    Origin, Ownership, Plan, Provenance, Refusal, Rerun, Stage, Step, Wave, at, definition, desired_digest,
+    diff, diff_present,
+    guard::{foreign_owner, immutable_field, mass_deletion},
+    is_secret, moved, owned_digest, ownership,
+    prune::prune,
+    redact, text, uid,
 };
 
 /// Everything a plan is made from.
@@ -33,12 +37,13 @@ pub struct Inputs<'a> {
 /// Objects whose change cannot be told from digests alone: the server is asked what they would become.
 #[must_use]
 pub fn needs_dry_run(inputs: &Inputs<'_>) -> Vec<Key> {
+    let known = inputs.inventory.index();
     inputs
         .desired
         .iter()
         .filter(|desired| {
             let key = desired.object.key();
-            let entry = inputs.inventory.get(&key);
+            let entry = known.get(&key).copied();
             inputs.observed.live.get(&key).is_some_and(|live| {
                 matches!(ownership(live, entry, inputs.who), Ownership::Ours { .. })
                     && !is_terminating(live)
@@ -56,8 +61,9 @@ pub fn needs_dry_run(inputs: &Inputs<'_>) -> Vec<Key> {
 pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     let mut refusals = Vec::new();
     let mut steps: BTreeMap<Key, Step> = BTreeMap::new();
+    let known = inputs.inventory.index();
     for desired in inputs.desired {
-        match step_for(inputs, desired).and_then(|step| keep_unmarked(inputs, desired, step)) {
+        match step_for(inputs, desired, known.get(&desired.object.key()).copied()) {
             Ok(Some(step)) => {
                 steps.insert(desired.object.key(), step);
             }
@@ -65,18 +71,18 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
             Err(refusal) => refusals.push(refusal),
         }
     }
-    let templated = |origin: &Origin| !matches!(origin, Origin::Engine);
-    if !inputs.inventory.entries.is_empty()
-        && !inputs.desired.iter().any(|desired| templated(&desired.origin))
-    {
-        refusals.push(Refusal::EmptyRendering);
-    }
+    refusals.extend(mass_deletion::check(inputs.desired, inputs.inventory));
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    let (prune, notes) = prune(inputs);
+    let (prune, mut notes) = prune(inputs);
+    notes.extend(moved::notes(inputs, &known));
+    notes.extend(definition::notes(inputs));
     rerun(inputs, &mut steps, !prune.is_empty());
-    let at_stake = at_stake(inputs, &steps, &prune);
+    let mut at_stake = immutable_field::stake(steps.values().chain(&prune));
+    at_stake.extend(mass_deletion::stake(inputs.inventory, &prune));
+    at_stake.sort();
+    at_stake.dedup();
     Ok(Plan {
         version: 1,
         environment: inputs.environment.to_owned(),
@@ -119,9 +125,11 @@ fn secret_differs(desired: &Desired, live: &Value) -> bool {
     wanted.iter().any(|pair| !present.contains(pair))
 }
 
-fn step_for(inputs: &Inputs<'_>, desired: &Desired) -> Result<Option<Step>, Refusal> {
+fn step_for(inputs: &Inputs<'_>, desired: &Desired, entry: Option<&Entry>) -> Result<Option<Step>, Refusal> {
     let key = desired.object.key();
-    let entry = inputs.inventory.get(&key);
+    if desired.is_shared() {
+        return definition::step_for(inputs, desired);
+    }
     let Some(live) = inputs.observed.live.get(&key) else {
         if !inputs.observed.absent.contains(&key) {
             return Err(Refusal::Unknown { object: desired.object.clone() });
@@ -132,13 +140,23 @@ fn step_for(inputs: &Inputs<'_>, desired: &Desired) -> Result<Option<Step>, Refu
         };
         return Ok(Some(step(desired, Action::Create, reason, Vec::new(), None)));
     };
-    if let Ownership::Foreign(why) = ownership(live, entry, inputs.who) {
-        return Err(Refusal::Foreign {
-            object: desired.object.clone(),
-            component: desired.component.clone(),
-            why,
-        });
+    if let Some(refusal) = foreign_owner::check(desired, live, entry, inputs.who) {
+        return Err(refusal);
     }
+    let step = change(inputs, desired, live, entry)?;
+    let unmarked = step
+        .as_ref()
+        .and_then(|step| foreign_owner::check_unmarked(desired, step.action, live, entry, inputs.who));
+    unmarked.map_or(Ok(step), Err)
+}
+
+/// What becomes of a live object that is ours.
+fn change(
+    inputs: &Inputs<'_>,
+    desired: &Desired,
+    live: &Value,
+    entry: Option<&Entry>,
+) -> Result<Option<Step>, Refusal> {
     if is_terminating(live) {
         if desired.order.stage == Stage::Namespace {
             return Err(Refusal::Terminating { object: desired.object.clone() });
@@ -152,7 +170,7 @@ fn step_for(inputs: &Inputs<'_>, desired: &Desired) -> Result<Option<Step>, Refu
     if is_settled(desired, live, entry) {
         return Ok(None);
     }
-    Ok(match inputs.observed.dry_runs.get(&key) {
+    Ok(match inputs.observed.dry_runs.get(&desired.object.key()) {
         None => return Err(Refusal::Unknown { object: desired.object.clone() }),
         Some(DryRun::Immutable(_)) if desired.is_job() => {
             let changes = diff_present(live, &desired.manifest);
@@ -185,37 +203,22 @@ fn step_for(inputs: &Inputs<'_>, desired: &Desired) -> Result<Option<Step>, Refu
         Some(DryRun::Becomes(after)) => {
             let changes = diff(live, after);
             let drifted = entry.is_some_and(|entry| entry.desired == desired_digest(desired));
-            let reason = if drifted { TAKEN_BACK } else { "the template or its values changed" };
-            (!changes.is_empty()).then(|| step(desired, Action::Update, reason, changes, Some(live)))
+            let reason = if moved::is_all(&changes) {
+                moved::reason(entry, desired).unwrap_or_else(|| TAKEN_BACK.to_owned())
+            } else if drifted {
+                TAKEN_BACK.to_owned()
+            } else {
+                "the template or its values changed".to_owned()
+            };
+            (!changes.is_empty()).then(|| step(desired, Action::Update, &reason, changes, Some(live)))
         }
     })
 }
 
-/// What somebody took mimeo's label or field manager off is changed in place, which gives them back, but
-/// never deleted to be made again.
-fn keep_unmarked(
-    inputs: &Inputs<'_>,
-    desired: &Desired,
-    step: Option<Step>,
-) -> Result<Option<Step>, Refusal> {
-    let key = desired.object.key();
-    let unmarked = inputs.observed.live.get(&key).is_some_and(|live| {
-        ownership(live, inputs.inventory.get(&key), inputs.who) == (Ownership::Ours { marked: false })
-    });
-    if unmarked && step.as_ref().is_some_and(|step| step.action == Action::Recreate) {
-        return Err(Refusal::Foreign {
-            object: desired.object.clone(),
-            component: desired.component.clone(),
-            why: "somebody removed its mimeo label or field manager, so it is not deleted to be made again"
-                .to_owned(),
-        });
-    }
-    Ok(step)
-}
-
 const TAKEN_BACK: &str = "somebody changed fields that mimeo owns";
 
-fn step(
+/// A step on an object; `live` is what the plan saw of it.
+pub(crate) fn step(
     desired: &Desired,
     action: Action,
     reason: &str,
@@ -259,7 +262,8 @@ fn rerun(inputs: &Inputs<'_>, steps: &mut BTreeMap<Key, Step>, prunes: bool) {
                 .any(|step| step.order.stage == Stage::Data && step.component == *component)
                 .then(|| format!("data is copied into {component} again")),
             Rerun::AfterAnything => {
-                (prunes || !steps.is_empty()).then(|| "the environment changes".to_owned())
+                let changes = prunes || steps.values().any(|step| !moved::is_all(&step.changes));
+                changes.then(|| "the environment changes".to_owned())
             }
         });
         if let Some(reason) = reason {
@@ -292,9 +296,10 @@ fn waves(desired: &[Desired], mut steps: BTreeMap<Key, Step>) -> Vec<Wave> {
                 // A Service is ready when its workload is, and a volume binds when a pod uses it.
                 Stage::Config if has(order.level, Stage::Workload) => &[],
                 Stage::Workload => &[Stage::Config, Stage::Workload],
+                // Whoever applies them waits for their kinds to be served.
+                Stage::Definitions | Stage::Roles => &[],
                 Stage::Namespace => &[Stage::Namespace],
                 Stage::Access => &[Stage::Access],
-                Stage::Roles => &[],
                 Stage::Config => &[Stage::Config],
                 Stage::Before => &[Stage::Before],
                 Stage::After => &[Stage::After],
@@ -309,75 +314,6 @@ fn waves(desired: &[Desired], mut steps: BTreeMap<Key, Step>) -> Vec<Wave> {
             Wave { order, steps: own, wait_for }
         })
         .collect()
-}
-
-fn prune(inputs: &Inputs<'_>) -> (Vec<Step>, Vec<Note>) {
-    let wanted: BTreeSet<Key> = inputs.desired.iter().map(|desired| desired.object.key()).collect();
-    let (mut steps, mut notes) = (Vec::new(), Vec::new());
-    for entry in inputs.inventory.entries.iter().filter(|entry| !wanted.contains(&entry.object.key())) {
-        let object = entry.object.clone();
-        let mut note = |text: String| notes.push(Note { object: object.clone(), text });
-        if object.is("", "Namespace") {
-            note("kept: a namespace goes only with the whole environment".to_owned());
-            continue;
-        }
-        let Some(live) = inputs.observed.live.get(&object.key()) else {
-            if !inputs.observed.absent.contains(&object.key()) {
-                note("kept: no live read answered for it".to_owned());
-            }
-            continue;
-        };
-        if let Some(annotation) = keeps(live) {
-            note(format!("kept: its annotation {annotation} asks for it; delete it yourself"));
-            continue;
-        }
-        match ownership(live, Some(entry), inputs.who) {
-            Ownership::Ours { marked: true } => steps.push(Step {
-                action: Action::Delete,
-                object: object.clone(),
-                component: entry.component.clone(),
-                order: entry.order,
-                reason: "the rendering no longer has it".to_owned(),
-                changes: Vec::new(),
-                takes_back: Vec::new(),
-                going: is_terminating(live),
-                uid: uid(live).map(str::to_owned),
-                resource_version: None,
-            }),
-            Ownership::Ours { marked: false } => {
-                note(
-                    "kept: somebody removed its mimeo label or field manager; delete it yourself".to_owned(),
-                );
-            }
-            Ownership::Foreign(why) => note(format!("kept: {why}")),
-        }
-    }
-    steps.sort_by(|a: &Step, b| (prune_order(a), &b.object).cmp(&(prune_order(b), &a.object)));
-    (steps, notes)
-}
-
-/// What would be lost for good, or is suspicious enough to be looked at by a person.
-fn at_stake(inputs: &Inputs<'_>, steps: &BTreeMap<Key, Step>, prune: &[Step]) -> Vec<String> {
-    let mut stake: Vec<String> = steps
-        .values()
-        .filter(|step| step.action == Action::Recreate)
-        .chain(prune)
-        .filter(|step| step.object.is("", "PersistentVolumeClaim"))
-        .map(|step| format!("{}: its data is lost", step.object.short()))
-        .collect();
-    let lasting = |object: &ObjectRef| !object.is("batch", "Job");
-    let before = inputs.inventory.entries.iter().filter(|entry| lasting(&entry.object)).count();
-    let going: Vec<&Step> = prune.iter().filter(|step| lasting(&step.object)).collect();
-    if going.len() * 2 > before {
-        stake.extend(
-            going.iter().map(|step| {
-                format!("{}: deleted, with more than half of the environment", step.object.short())
-            }),
-        );
-    }
-    stake.sort();
-    stake.dedup();
-    stake
 }
 
 /// Whether somebody has deleted the object, and it is on its way out.

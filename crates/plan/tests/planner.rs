@@ -450,3 +450,119 @@ fn waves_wait_for_config_and_workload_of_a_level_together() {
         ]
     );
 }
+
+/// As after a renaming: the label of `settings` and of the gate is another one, and nothing else.
+#[test]
+fn a_moved_component_changes_one_label_and_no_job_runs_again() {
+    let mut world = World::settled();
+    for name in ["ConfigMap/settings", "Job/copy", "Job/gate", "StatefulSet/store"] {
+        let desired = world.desired(name);
+        desired.component = "db".into();
+        desired.manifest["metadata"]["labels"]["mimeo.dev/component"] = json!("db");
+        world.live(name)["metadata"]["labels"]["mimeo.dev/component"] = json!("store");
+        let mut after = world.live(name).clone();
+        after["metadata"]["labels"]["mimeo.dev/component"] = json!("db");
+        world.answer(name, DryRun::Becomes(after));
+    }
+    let plan = world.plan().unwrap();
+    assert_eq!(plan.steps().count(), 4);
+    for step in plan.steps() {
+        assert_eq!((step.action, step.reason.as_str()), (Action::Update, "moved from store"), "{step:?}");
+    }
+    assert_eq!(plan.notes.len(), 1, "one for the component: {:?}", plan.notes);
+    assert!(plan.at_stake.is_empty());
+    // Whatever else changes is no mere move.
+    let mut after = world.live("ConfigMap/settings").clone();
+    after["data"] = json!({"a": "2"});
+    world.answer("ConfigMap/settings", DryRun::Becomes(after));
+    assert_eq!(world.steps()["Job/gate"], Action::Recreate);
+}
+
+#[test]
+fn what_is_waited_for_is_told_after_the_first_change_only() {
+    use plan::StepKind::{Data, Recreate, Update, Wait};
+    let kinds = |world: &World| {
+        let plan = world.plan().unwrap();
+        plan.outline().iter().map(|line| (line.kind, line.objects.len())).collect::<Vec<_>>()
+    };
+    let mut world = World::settled();
+    assert_eq!(kinds(&world), [], "nothing changes, nothing is waited for");
+    world.change("ConfigMap/settings", "data", json!({"a": "2"}));
+    let waits = [(Update, 1), (Wait, 4), (Wait, 1), (Wait, 1), (Data, 1), (Wait, 1)];
+    assert_eq!(kinds(&world), waits, "the gate is asked again");
+    let mut world = World::settled();
+    world.live("Job/models")["status"] = json!({"conditions": [{"type": "Failed", "status": "True"}]});
+    assert_eq!(kinds(&world), [(Recreate, 1), (Wait, 1), (Data, 1), (Wait, 1)]);
+}
+
+/// One definition that environments share, and what the cluster serves of its kind.
+fn definition(world: &mut World, served: &[&str]) {
+    let manifest = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "topics.example.com"},
+        "spec": {"group": "example.com", "names": {"kind": "Topic"}, "versions": [{"name": "v1", "served": true}]},
+    });
+    let desired = Desired {
+        object: ObjectRef::of(&manifest).unwrap(),
+        component: "broker".into(),
+        order: Order { level: 0, stage: Stage::Definitions },
+        manifest,
+        origin: Origin::Template { file: "f".into(), line: 1 },
+        reruns_after: Vec::new(),
+    }
+    .owned_by("r1");
+    let versions = served.iter().map(|version| (*version).to_owned()).collect();
+    world.observed.served.insert(desired.object.key(), versions);
+    world.desired.insert(0, desired);
+}
+
+#[test]
+fn a_shared_definition_is_made_or_left_alone_and_never_anybodys() {
+    let mut world = World::settled();
+    definition(&mut world, &[]);
+    assert!(world.desired[0].manifest["metadata"]["annotations"].is_null(), "it has no owner");
+    let plan = world.plan().unwrap();
+    assert_eq!(
+        (plan.waves[0].steps[0].action, plan.waves[0].order.stage),
+        (Action::Create, Stage::Definitions)
+    );
+    let mut world = World::settled();
+    definition(&mut world, &["v1", "v2"]);
+    let plan = world.plan().unwrap();
+    assert!(plan.is_empty() && plan.notes[0].text.contains("left alone"), "{:?}", plan.notes);
+    let mut world = World::settled();
+    definition(&mut world, &["v1beta1"]);
+    assert!(matches!(&world.plan().unwrap_err()[..], [Refusal::Definition { .. }]));
+    let mut world = World::settled();
+    definition(&mut world, &["v1"]);
+    world.observed.served.clear();
+    assert!(matches!(&world.plan().unwrap_err()[..], [Refusal::Unknown { .. }]), "nobody asked");
+}
+
+#[test]
+fn what_lost_its_marks_is_changed_in_place_but_never_made_again() {
+    let mut world = World::settled();
+    world.live("StatefulSet/store")["metadata"]["labels"] = json!({});
+    world.answer("StatefulSet/store", DryRun::Immutable("field is immutable".into()));
+    world.desired("StatefulSet/store").manifest["spec"]["replicas"] = json!(2);
+    match &world.plan().unwrap_err()[..] {
+        [Refusal::Foreign { why, .. }] => assert!(why.contains("removed its mimeo label"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_taken_name_outside_of_namespaces_is_refused_with_its_owner() {
+    let mut world = World::settled();
+    let file = Origin::Template { file: "f".into(), line: 1 };
+    let group = "rbac.authorization.k8s.io";
+    world.add(group, "ClusterRole", "reader", None, "store", (0, Stage::Roles), file, json!({}), vec![]);
+    let key = world.desired("ClusterRole/reader").object.key();
+    world.inventory.remove(&key);
+    let live = world.live("ClusterRole/reader");
+    live["metadata"]["annotations"] = json!({"meta.helm.sh/release-name": "db"});
+    match &world.plan().unwrap_err()[..] {
+        [Refusal::ClusterScoped { why, .. }] => assert!(why.contains("the Helm release db"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}

@@ -191,8 +191,12 @@ pub(crate) fn lifecycle(body: &Body) -> Lifecycle {
 
 /// The policy.
 pub(crate) fn policy(body: &Body, found: &mut Vec<Diagnostic>) -> Policy {
-    let mut policy =
-        Policy { namespace: NamespacePolicy::Owned, quota: BTreeMap::new(), network: Network::Open };
+    let mut policy = Policy {
+        namespace: NamespacePolicy::Owned,
+        quota: BTreeMap::new(),
+        deny: Vec::new(),
+        network: Network::Open,
+    };
     let Some(given) = &body.policy else { return policy };
     if let Some(node) = &given.namespace {
         match namespace(node) {
@@ -217,10 +221,33 @@ pub(crate) fn policy(body: &Body, found: &mut Vec<Diagnostic>) -> Policy {
             found.push(node.spot.mark(finding).on(format!("spec.policy.quota.{}", name.value)));
         }
     }
+    for rule in &given.deny {
+        if is_rule(&rule.value) {
+            policy.deny.push(rule.value.clone());
+        } else {
+            let cause = format!("`{}` is not KIND, KIND.GROUP or KIND/TYPE", rule.value);
+            let finding = Diagnostic::error("SPC022", cause).on("spec.policy.deny");
+            found.push(
+                rule.spot
+                    .mark(finding.help("write Ingress, Ingress.networking.k8s.io or Service/LoadBalancer")),
+            );
+        }
+    }
     if given.network.as_ref().is_some_and(|network| network.value == NetworkBody::Isolated) {
         policy.network = Network::Isolated;
     }
     policy
+}
+
+/// Whether a text is a rule of `deny`; kinds begin with a capital.
+fn is_rule(text: &str) -> bool {
+    let (kind, of_type) = text.split_once('/').map_or((text, None), |(kind, of_type)| (kind, Some(of_type)));
+    let (kind, group) = kind.split_once('.').map_or((kind, None), |(kind, group)| (kind, Some(group)));
+    let word = |text: &str| {
+        text.starts_with(|first: char| first.is_ascii_uppercase())
+            && text.chars().all(|c| c.is_ascii_alphanumeric())
+    };
+    word(kind) && group.is_none_or(is_subdomain) && of_type.is_none_or(word)
 }
 
 fn namespace(node: &Node) -> Option<NamespacePolicy> {

@@ -13,6 +13,8 @@ pub(crate) struct Owner<'a> {
     pub env: &'a Env,
     pub namespace: &'a str,
     pub component: &'a str,
+    /// The name it had first: what its pods are labelled with, so that a moved component's go on running.
+    pub origin: &'a str,
 }
 
 /// A fault and the path of the field it is at.
@@ -236,6 +238,10 @@ fn scope(group: &str, kind: &str, manifest: &mut Value, owner: &Owner<'_>) -> Op
     let name = manifest["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let given = manifest["metadata"]["namespace"].as_str().map(str::to_owned);
     let metadata = manifest.get_mut("metadata").and_then(Value::as_object_mut)?;
+    if kinds::is_definition(group, kind) {
+        metadata.shift_remove("namespace");
+        return None;
+    }
     if kinds::is_cluster_scoped(group, kind) {
         let digits = &owner.env.id[..8];
         if !name.contains(digits) {
@@ -260,23 +266,29 @@ fn scope(group: &str, kind: &str, manifest: &mut Value, owner: &Owner<'_>) -> Op
 }
 
 fn label(manifest: &mut Value, kind: &str, owner: &Owner<'_>) {
-    set_labels(manifest, owner);
+    let api_version = manifest["apiVersion"].as_str().unwrap_or_default();
+    let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
+    if kinds::is_definition(kinds::group(api_version), kind) && !name.contains(&owner.env.id[..8]) {
+        // The cluster's, not the environment's: it is made where it is missing, and stays.
+        return;
+    }
+    set_labels(manifest, owner, owner.component);
     if let Some(template) = kinds::pod_template(kind).and_then(|path| kinds::at(manifest, path)) {
-        set_labels(template, owner);
+        set_labels(template, owner, owner.origin);
     }
     if kind == "CronJob"
         && let Some(job) = kinds::at(manifest, &["spec", "jobTemplate"])
     {
-        set_labels(job, owner);
+        set_labels(job, owner, owner.origin);
     }
     // Volumes of a StatefulSet are made from these, and have to be found again at teardown.
     if let Some(claims) = kinds::at(manifest, &["spec", "volumeClaimTemplates"]).and_then(Value::as_array_mut)
     {
-        claims.iter_mut().for_each(|claim| set_labels(claim, owner));
+        claims.iter_mut().for_each(|claim| set_labels(claim, owner, owner.origin));
     }
 }
 
-fn set_labels(object: &mut Value, owner: &Owner<'_>) {
+fn set_labels(object: &mut Value, owner: &Owner<'_>, component: &str) {
     let Some(object) = object.as_object_mut() else { return };
     let metadata = object.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
     let Some(metadata) = metadata.as_object_mut() else { return };
@@ -287,7 +299,7 @@ fn set_labels(object: &mut Value, owner: &Owner<'_>) {
     let Some(labels) = labels.as_object_mut() else { return };
     for (key, value) in [
         ("app.kubernetes.io/managed-by", "mimeo"),
-        ("mimeo.dev/component", owner.component),
+        ("mimeo.dev/component", component),
         ("mimeo.dev/environment", owner.env.id.as_str()),
     ] {
         labels.insert(key.to_owned(), Value::String(value.to_owned()));

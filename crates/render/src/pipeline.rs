@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use spec::contract;
 use spec::environment::{self, EnvironmentSpec};
+use spec::moved;
 use spec::quantity::seconds;
 use spec::template::{self, Template};
 use spec::{Diagnostic, EnvironmentIdentity, Files, Located, Node, Severity, near};
@@ -33,6 +34,15 @@ struct Prepared {
     templates: BTreeMap<String, Template>,
     compiled: BTreeMap<String, Compiled>,
     wiring: Wiring,
+    /// Component to the name its objects carry, where that is another one.
+    origins: BTreeMap<String, String>,
+}
+
+impl Prepared {
+    /// What `name` is in the templates of a component.
+    fn origin<'a>(&'a self, component: &'a str) -> &'a str {
+        self.origins.get(component).map_or(component, String::as_str)
+    }
 }
 
 /// What the components yield together.
@@ -109,7 +119,9 @@ fn prepare(
         NamespacePolicy::Owned => env.name.clone(),
         NamespacePolicy::Borrowed(name) => name,
     };
-    Ok(Prepared { spec, env, namespace, inputs, templates, compiled, wiring })
+    let components = &spec.body.components;
+    let origins = moved::origins(&spec.body.moved, &|name| components.contains_key(name));
+    Ok(Prepared { spec, env, namespace, inputs, templates, compiled, wiring, origins })
 }
 
 /// Puts the governor's `lifecycle` and `policy` in place of the spec's own.
@@ -201,7 +213,7 @@ fn component(prepared: &Prepared, request: &Request, files: &Arc<dyn Files>, nam
         all.found.extend(excerpts(findings.into_iter().map(on).collect(), &prepared.spec.texts));
         return;
     }
-    let early = json!({"name": name, "namespace": prepared.namespace, "env": env_value(&prepared.env)});
+    let early = json!({"name": prepared.origin(name), "namespace": prepared.namespace, "env": env_value(&prepared.env)});
     let early = Scope { values: &early, absent: &nothing, extra: &nothing };
     let params = match values::of_component(&template.body.parameters, &given, key, engine, &early) {
         Ok(params) => params,
@@ -213,7 +225,8 @@ fn component(prepared: &Prepared, request: &Request, files: &Arc<dyn Files>, nam
     let wires = wires_value(prepared, name, template, &all.offers);
     let Some(wires) = wires else { return };
     let scope = json!({
-        "name": name, "namespace": prepared.namespace, "env": env_value(&prepared.env), "params": params, "wires": wires,
+        "name": prepared.origin(name), "namespace": prepared.namespace, "env": env_value(&prepared.env),
+        "params": params, "wires": wires,
     });
     let absent: BTreeSet<String> = template
         .body
@@ -259,7 +272,12 @@ fn instance(
         Ok(secrets) => all.generated.extend(secrets),
         Err(findings) => found.extend(findings),
     }
-    let owner = Owner { env: &prepared.env, namespace: &prepared.namespace, component: name.as_str() };
+    let owner = Owner {
+        env: &prepared.env,
+        namespace: &prepared.namespace,
+        component: name.as_str(),
+        origin: prepared.origin(name.as_str()),
+    };
     let mut output = manifests::render(compiled, scope, &owner, &request.image_map);
     let broken = output.findings.iter().any(|finding| finding.severity == Severity::Error);
     found.append(&mut output.findings);
@@ -273,11 +291,12 @@ fn instance(
     if !failed {
         all.offers.insert(name.value.clone(), provides.clone());
     }
-    let needs: BTreeSet<String> = prepared.wiring.wires[name.as_str()].values().cloned().collect();
+    let needs = &prepared.wiring.needs[name.as_str()];
     all.components.push(Component {
         name: name.value.clone(),
+        moved_from: prepared.origins.get(name.as_str()).cloned(),
         template: template.name.clone(),
-        needs: needs.into_iter().collect(),
+        needs: needs.iter().cloned().collect(),
         level: prepared.wiring.levels[name.as_str()],
         provides,
         wait_for_image_seconds: body.wait_for_image.as_ref().and_then(|text| seconds(&text.value).ok()),

@@ -55,9 +55,12 @@ pub struct Env {
 pub struct Component {
     /// Its name in the spec.
     pub name: String,
+    /// The name it had first, when it was moved: what its objects are called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_from: Option<String>,
     /// The template it instantiates.
     pub template: String,
-    /// Components it is wired to.
+    /// Components it is wired to, and those it says it needs.
     pub needs: Vec<String>,
     /// 0 for a component that needs nothing, else one more than the highest it needs.
     pub level: usize,
@@ -192,6 +195,9 @@ pub struct Policy {
     pub namespace: NamespacePolicy,
     /// Hard limits for a ResourceQuota, such as `cpu: "4"`.
     pub quota: BTreeMap<String, String>,
+    /// Kinds that no template may use, such as `Service/LoadBalancer`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<String>,
     /// `open` or `isolated`.
     pub network: Network,
 }

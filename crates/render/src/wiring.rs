@@ -16,6 +16,8 @@ pub(crate) type Wires = BTreeMap<String, String>;
 pub(crate) struct Wiring {
     /// Component to its wires.
     pub wires: BTreeMap<String, Wires>,
+    /// Component to those it waits for: by a wire, or because it says so.
+    pub needs: BTreeMap<String, BTreeSet<String>>,
     /// Component to its level.
     pub levels: BTreeMap<String, usize>,
 }
@@ -27,6 +29,7 @@ type Templates = BTreeMap<String, Template>;
 pub(crate) fn wire(components: &Components, templates: &Templates) -> Result<Wiring, Vec<Diagnostic>> {
     let mut found = Vec::new();
     let mut wires: BTreeMap<String, Wires> = BTreeMap::new();
+    let mut needs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (name, component) in components {
         let Some(template) = templates.get(component.template.as_str()) else { continue };
         for requirement in component.wires.keys() {
@@ -54,13 +57,25 @@ pub(crate) fn wire(components: &Components, templates: &Templates) -> Result<Wir
                 )),
             }
         }
+        let mut wanted: BTreeSet<String> = own.values().cloned().collect();
+        for other in &component.needs {
+            if components.contains_key(other.as_str()) {
+                wanted.insert(other.value.clone());
+            } else {
+                let hint = near::hint(other.as_str(), "component", components.keys().map(Located::as_str));
+                let cause = format!("there is no component `{}`", other.value);
+                let path = format!("spec.components.{}.needs", name.value);
+                found.push(other.spot.mark(Diagnostic::error("WIR002", cause).help(hint).on(path)));
+            }
+        }
+        needs.insert(name.value.clone(), wanted);
         wires.insert(name.value.clone(), own);
     }
     if !found.is_empty() {
         return Err(found);
     }
-    let levels = levels(components, &wires).map_err(|finding| vec![*finding])?;
-    Ok(Wiring { wires, levels })
+    let levels = levels(components, &needs).map_err(|finding| vec![*finding])?;
+    Ok(Wiring { wires, needs, levels })
 }
 
 fn at(spot: &Located<String>, component: &Located<String>, finding: Diagnostic) -> Diagnostic {
@@ -128,13 +143,13 @@ fn missing(
 /// 0 for a component that needs nothing, else one more than the highest it needs.
 fn levels(
     components: &Components,
-    wires: &BTreeMap<String, Wires>,
+    needs: &BTreeMap<String, BTreeSet<String>>,
 ) -> Result<BTreeMap<String, usize>, Box<Diagnostic>> {
     let mut graph = DiGraph::<&str, ()>::new();
     let nodes: BTreeMap<&str, _> =
-        wires.keys().map(|name| (name.as_str(), graph.add_node(name.as_str()))).collect();
-    for (name, own) in wires {
-        for target in own.values() {
+        needs.keys().map(|name| (name.as_str(), graph.add_node(name.as_str()))).collect();
+    for (name, own) in needs {
+        for target in own {
             graph.add_edge(nodes[name.as_str()], nodes[target.as_str()], ());
         }
     }
@@ -143,26 +158,30 @@ fn levels(
     for group in tarjan_scc(&graph) {
         let names: BTreeSet<&str> = group.iter().map(|index| graph[*index]).collect();
         let first = names.first().copied().unwrap_or_default();
-        if names.len() > 1 || wires[first].values().any(|target| target == first) {
+        if names.len() > 1 || needs[first].contains(first) {
             let cause =
-                format!("components wait for each other: {}", circle(first, &names, wires).join(" → "));
+                format!("components wait for each other: {}", circle(first, &names, needs).join(" → "));
             let spot = components.get_key_value(first).map(|(name, _)| name.spot.clone()).unwrap_or_default();
             return Err(Box::new(
-                spot.mark(Diagnostic::error("WIR005", cause).help("cut one of these wires")),
+                spot.mark(Diagnostic::error("WIR005", cause).help("cut one of these wires or `needs`")),
             ));
         }
-        let level = wires[first].values().map(|target| levels.get(target).map_or(0, |level| level + 1)).max();
+        let level = needs[first].iter().map(|target| levels.get(target).map_or(0, |level| level + 1)).max();
         levels.insert(first.to_owned(), level.unwrap_or(0));
     }
     Ok(levels)
 }
 
 /// One way round, from `first` back to it.
-fn circle<'a>(first: &'a str, names: &BTreeSet<&'a str>, wires: &'a BTreeMap<String, Wires>) -> Vec<&'a str> {
+fn circle<'a>(
+    first: &'a str,
+    names: &BTreeSet<&'a str>,
+    needs: &'a BTreeMap<String, BTreeSet<String>>,
+) -> Vec<&'a str> {
     let mut walk = vec![first];
     loop {
         let last = walk[walk.len() - 1];
-        let next = wires[last].values().map(String::as_str).filter(|target| names.contains(target));
+        let next = needs[last].iter().map(String::as_str).filter(|target| names.contains(target));
         let next: Vec<&str> = next.collect();
         let Some(next) = next.iter().find(|target| **target == first).or(next.first()) else { return walk };
         if let Some(start) = walk.iter().position(|known| known == next) {

@@ -1,12 +1,13 @@
 //! `environments/<name>.yaml`: what an environment is made of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
 use crate::decode::decode;
 use crate::load::{self, Loaded};
 use crate::merge::merge;
+use crate::moved::{self, MovedBody};
 use crate::name::{ComponentName, Identifier, InvalidName, SpecName, TemplateName};
 use crate::parameter::Parameter;
 use crate::quantity::seconds;
@@ -44,6 +45,9 @@ pub struct Body {
     /// The components by name.
     #[serde(default)]
     pub components: BTreeMap<Located<String>, ComponentBody>,
+    /// Components that had another name.
+    #[serde(default)]
+    pub moved: Vec<MovedBody>,
     /// Data to copy, by component; its strings are templates.
     #[serde(default)]
     pub data: Option<Node>,
@@ -73,6 +77,9 @@ pub struct ComponentBody {
     /// Requirement of the template to the component that meets it.
     #[serde(default)]
     pub wires: BTreeMap<Located<String>, Located<String>>,
+    /// Components that have to be healthy before this one begins, besides those it is wired to.
+    #[serde(default)]
+    pub needs: Vec<Located<String>>,
     /// How long an image that cannot be pulled yet is waited for.
     #[serde(default)]
     pub wait_for_image: Option<Located<String>>,
@@ -130,6 +137,9 @@ pub struct PolicyBody {
     /// Hard limits of a `ResourceQuota`.
     #[serde(default)]
     pub quota: BTreeMap<Located<String>, Node>,
+    /// Kinds that no template may use: `KIND`, `KIND.GROUP`, or either with `/TYPE`.
+    #[serde(default)]
+    pub deny: Vec<Located<String>>,
     /// `open` or `isolated`.
     #[serde(default)]
     pub network: Option<Located<NetworkBody>>,
@@ -254,7 +264,8 @@ pub fn load(
 fn finish(name: &str, chain: Vec<Loaded>) -> Result<EnvironmentSpec, Vec<Diagnostic>> {
     let merged =
         chain.iter().rev().map(|loaded| loaded.spec.clone()).reduce(|base, over| merge(&base, &over));
-    let merged = merged.unwrap_or_else(Node::empty);
+    let mut merged = merged.unwrap_or_else(Node::empty);
+    moved::join(&mut merged, chain.iter().rev().map(|loaded| &loaded.spec));
     let body: Body = decode(&merged, "spec").map_err(|finding| vec![excerpt(*finding, &chain)])?;
     let findings: Vec<Diagnostic> =
         check(&body).into_iter().map(|finding| excerpt(finding, &chain)).collect();
@@ -296,6 +307,8 @@ fn check(body: &Body) -> Vec<Diagnostic> {
         found.extend(declared.check(&parameter.value, &parameter.spot));
     }
     check_durations(body, &mut found);
+    let components: BTreeSet<&str> = body.components.keys().map(Located::as_str).collect();
+    found.extend(moved::check(&body.moved, &components));
     for (name, secret) in &body.secrets {
         let parts: Vec<&str> = secret.from.value.split('/').collect();
         let valid = matches!(parts[..], [namespace, secret] if crate::name::is_label(namespace) && crate::name::is_subdomain(secret));

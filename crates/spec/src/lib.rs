@@ -10,6 +10,7 @@ pub mod files;
 pub mod identity;
 pub mod load;
 pub mod merge;
+pub mod moved;
 pub mod name;
 pub mod near;
 pub mod node;

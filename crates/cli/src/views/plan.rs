@@ -1,6 +1,6 @@
 //! A plan: what would change, object by object, field by field.
 
-use plan::{Action, FieldChange, Plan, Step};
+use plan::{Action, FieldChange, Line, Plan, Step, StepKind};
 use serde_json::Value;
 
 use crate::{
@@ -11,18 +11,24 @@ use crate::{
 /// Longest value that is shown on one line.
 const LONGEST: usize = 100;
 
-/// For programs: the plan, and the digest that approves it.
+/// For programs: the plan, the digest that approves it, and all of it as one list with the waits.
 pub fn json(plan: &Plan) -> Value {
     let mut value = serde_json::to_value(plan).unwrap_or_default();
     value["digest"] = Value::from(plan.digest());
+    value["steps"] = serde_json::to_value(plan.outline()).unwrap_or_default();
     value
 }
 
 /// For people.
 pub fn text(plan: &Plan) -> String {
     let mut lines = Vec::new();
-    for step in plan.steps() {
-        lines.extend(step_lines(step));
+    let mut steps = plan.steps();
+    for line in plan.outline() {
+        if line.kind == StepKind::Wait {
+            lines.push(wait_line(&line));
+        } else {
+            lines.extend(steps.next().map(step_lines).into_iter().flatten());
+        }
     }
     for setting in &plan.settings {
         lines.push(format!("{WARN}~{WARN:#} environment: {}", plain(setting)));
@@ -68,14 +74,31 @@ fn counted(plan: &Plan, words: [&str; 4]) -> String {
     }
 }
 
+/// How many objects of a wait are named.
+const NAMED: usize = 3;
+
+fn wait_line(line: &Line<'_>) -> String {
+    let names: Vec<String> = line.objects.iter().take(NAMED).map(|object| object.short()).collect();
+    let more = match line.objects.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{DIM}… wait: {}{more}, {}{DIM:#}", names.join(", "), line.reason)
+}
+
 fn step_lines(step: &Step) -> Vec<String> {
     let style = match step.action {
         Action::Create => GOOD,
         Action::Update | Action::Recreate => WARN,
         Action::Delete => BAD,
     };
+    let what = match step.kind() {
+        StepKind::Hook => "hook ",
+        StepKind::Data => "data ",
+        _ => "",
+    };
     let mut lines = vec![format!(
-        "{style}{}{style:#} {}: {}  {DIM}{}{DIM:#}",
+        "{style}{}{style:#} {}: {what}{}  {DIM}{}{DIM:#}",
         step.action.sign(),
         step.component,
         step.object.short(),

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use spec::{Category, Diagnostic, EnvironmentIdentity};
 
 use super::{Outcome, PATIENCE, one_line, short, tell::Teller};
-use crate::{Error, Event, Forges, Result, Session, down, up};
+use crate::{Error, Event, Forges, Result, Session, down, preview::refused, up};
 
 /// How long a tombstone stays when everything is told: no job is that late.
 const FORGET_AFTER: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -27,13 +27,10 @@ pub(super) async fn close(session: &Session, teller: &Teller<'_>, pull: &Pull) -
         }
         return Ok(outcome);
     };
-    if record.spec.protected {
+    if let Some(refusal) = plan::guard::protected::check(&teller.environment, record.spec.protected) {
         lease.release().await?;
         teller.stays(&pull.head.commit, "it is protected").await?;
-        return Err(Diagnostic::new("PRV008", Category::Refused, "the environment is protected and stays")
-            .on(teller.environment.clone())
-            .help(format!("Take it down with `mimeo down {}` if it may go", teller.environment))
-            .into());
+        return Err(refused(&refusal).on(teller.environment.clone()).into());
     }
     let options =
         down::Options { timeout: GOING, reason: Some(why.clone()), skip_hooks: false, abandon: false };
