@@ -12,7 +12,7 @@ use spec::{Category, Diagnostic};
 use crate::{
     Error, Event, Result, Session,
     compose::TARGET_SECRET,
-    health::{Patience, Watcher},
+    health::{Patience, Rules, Watcher},
     observe::IN_FLIGHT,
     read,
     up::Wanted,
@@ -35,6 +35,8 @@ pub(crate) struct Run<'a> {
     pub namespace: &'a str,
     /// Component to how long its images may take (`waitForImage`).
     pub images: BTreeMap<String, Duration>,
+    /// What templates say about the health of their kinds.
+    pub rules: &'a Rules,
     pub patience: Patience,
 }
 
@@ -44,7 +46,7 @@ impl<'a> Run<'a> {
         let stale: Vec<&Step> = self.plan.stale().collect();
         self.delete_all(&stale, Propagation::Foreground).await?;
         let (session, namespace, desired) = (self.session, self.namespace, self.desired);
-        let mut watcher = Watcher::new(session, namespace, desired, self.images.clone());
+        let mut watcher = Watcher::new(session, namespace, desired, self.images.clone(), self.rules);
         let mut watching = false;
         for wave in &self.plan.waves {
             let own = matches!(wave.order.stage, Stage::Namespace | Stage::Access);
