@@ -7,6 +7,7 @@ mod crash;
 mod errors;
 mod faults;
 mod foreign;
+mod health;
 mod hooks;
 mod names;
 mod outages;

@@ -43,6 +43,8 @@ pub struct Call {
     pub uri: String,
     /// HTTP status.
     pub code: u64,
+    /// When it was answered, RFC 3339 with microseconds.
+    pub at: String,
 }
 
 impl Call {
@@ -62,6 +64,7 @@ impl Call {
             name: text(&object["name"]),
             uri: text(&event["requestURI"]),
             code: event["responseStatus"]["code"].as_u64().unwrap_or_default(),
+            at: text(&event["stageTimestamp"]),
         })
     }
 

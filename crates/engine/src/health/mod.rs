@@ -13,7 +13,7 @@ use std::{
 use cluster::Views;
 use plan::{
     Key, ObjectRef, Wave,
-    health::{Health, Judge, Trouble},
+    health::{Health, Judge},
 };
 use serde_json::Value;
 
@@ -42,8 +42,9 @@ pub(crate) struct Watcher<'a> {
     /// What the writes of this run answered.
     written: HashMap<Key, Value>,
     shown: BTreeMap<Key, Health>,
-    /// When each trouble was first seen: another trouble of the same object starts anew.
-    since: BTreeMap<Key, (Trouble, Instant)>,
+    /// From when on moments are counted.
+    begun: Instant,
+    troubles: plan::health::Patience,
     logged: BTreeMap<Key, String>,
     told: BTreeSet<String>,
     /// Since when objects are healthy.
@@ -75,7 +76,8 @@ impl<'a> Watcher<'a> {
                 .collect(),
             written: HashMap::new(),
             shown: BTreeMap::new(),
-            since: BTreeMap::new(),
+            begun: Instant::now(),
+            troubles: plan::health::Patience::default(),
             logged: BTreeMap::new(),
             told: BTreeSet::new(),
             healthy: BTreeMap::new(),

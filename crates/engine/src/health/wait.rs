@@ -9,7 +9,7 @@ use cluster::Lease;
 use jiff::Timestamp;
 use plan::{
     Key, ObjectRef, Wave,
-    health::{Health, Trouble},
+    health::{Grace, Health, Trouble},
 };
 use spec::Category;
 
@@ -118,7 +118,7 @@ impl Watcher<'_> {
                 Health::Trouble(finding) => drop(wait.troubled.insert(key.clone(), finding.trouble)),
                 Health::Healthy { .. } | Health::Unverified | Health::Progressing { .. } => {
                     wait.troubled.remove(&key);
-                    self.since.remove(&key);
+                    self.troubles.passed(&key);
                 }
             }
             if health.is_healthy() {
@@ -137,15 +137,19 @@ impl Watcher<'_> {
         let mut next = None;
         for (key, trouble) in &wait.troubled {
             let Some(&object) = wait.objects.get(key) else { continue };
-            let since = self.since_first(key, *trouble);
-            let over = if patience.fail_fast { Some(Duration::ZERO) } else { self.bears(object, *trouble) };
-            let Some(over) = over else { continue };
-            if since.elapsed() >= over
+            let grace = Grace {
+                fail_fast: patience.fail_fast,
+                image: self.images.get(&self.component(key)).copied(),
+                data_job: object.namespace.as_deref() == Some(cluster::DATA_NAMESPACE),
+            };
+            let deadline = self.troubles.deadline(key, *trouble, self.begun.elapsed(), grace);
+            let Some(deadline) = deadline.map(|deadline| self.begun + deadline) else { continue };
+            if Instant::now() >= deadline
                 && let Health::Trouble(finding) = self.judge(key)
             {
                 return Err(self.failed(object, &finding).await);
             }
-            next = Some(next.map_or(since + over, |known: Instant| known.min(since + over)));
+            next = Some(next.map_or(deadline, |known: Instant| known.min(deadline)));
         }
         Ok(next)
     }
@@ -204,23 +208,6 @@ impl Watcher<'_> {
                 false
             }
         }
-    }
-
-    /// How long a trouble of an object may last.
-    fn bears(&self, object: &ObjectRef, trouble: Trouble) -> Option<Duration> {
-        let asked = self.images.get(&self.component(&object.key())).filter(|_| trouble == Trouble::ImagePull);
-        // A data Job's own Secret follows it at once; what is still missing then is the source's.
-        let source = trouble == Trouble::ContainerConfig
-            && object.namespace.as_deref() == Some(cluster::DATA_NAMESPACE);
-        if source { Some(Duration::from_secs(20)) } else { asked.copied().or(trouble.patience()) }
-    }
-
-    fn since_first(&mut self, key: &Key, trouble: Trouble) -> Instant {
-        let since = self.since.entry(key.clone()).or_insert_with(|| (trouble, Instant::now()));
-        if since.0 != trouble {
-            *since = (trouble, Instant::now());
-        }
-        since.1
     }
 
     /// The verdict on an object as it was last shown.

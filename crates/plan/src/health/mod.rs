@@ -17,6 +17,7 @@ mod ingress;
 mod job;
 mod judge;
 mod namespace;
+mod patience;
 mod pod;
 mod quota;
 mod read;
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use judge::Judge;
+pub use patience::{Grace, Patience};
 pub use rule::{Rule, RuleText};
 pub use trouble::Trouble;
 pub use unprobed::{Unprobed, newest_unprobed};
