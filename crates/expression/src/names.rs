@@ -89,8 +89,13 @@ fn variable(name: &str, bound: &BTreeSet<&str>) -> Result<(), Mistake> {
     if scope::variables().any(|known| known == name) {
         return Ok(());
     }
-    let known: Vec<&str> =
-        bound.iter().map(|&name| name).chain(scope::variables().map(|name| -> &str { name })).collect();
+    let mut known: Vec<&str> = Vec::new();
+    for one in bound {
+        known.push(one);
+    }
+    for one in scope::variables() {
+        known.push(one);
+    }
     Err(unknown("name", name, &known))
 }
 

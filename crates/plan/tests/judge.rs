@@ -1,7 +1,7 @@
 //! The judge of many objects: its verdicts are those of a look at everything, and its work grows with the
 //! changes, not with changes times objects.
 
-#![allow(clippy::unwrap_used, reason = "in a test a panic is the finding")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -21,8 +21,7 @@ fn object(api: &str, kind: &str, name: &str, rest: Value) -> Value {
     let mut object = json!({"apiVersion": api, "kind": kind});
     object["metadata"] =
         json!({"name": name, "namespace": NAMESPACE, "uid": format!("{kind}-{name}"), "generation": 1});
-    let Value::Object(rest) = rest else { panic!("no object") };
-    for (field, value) in rest {
+    for (field, value) in rest.as_object().cloned().unwrap() {
         match field.as_str() {
             "owner" => object["metadata"]["ownerReferences"] = json!([{"uid": value}]),
             "labels" | "annotations" => object["metadata"][&field] = value,

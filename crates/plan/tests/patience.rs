@@ -1,7 +1,5 @@
 //! How long trouble is borne: the times that the documentation promises, to the second.
 
-#![allow(clippy::unwrap_used, reason = "in a test a panic is the finding")]
-
 use std::time::Duration;
 
 use plan::{
