@@ -128,18 +128,22 @@ fn judged(object: &Value) -> bool {
 fn verdicts_are_those_of_a_look_at_everything() {
     let mut judge = Judge::default();
     let mut last: HashMap<Key, Value> = HashMap::new();
-    let seen = mixed(7);
-    for step in 0..seen.len() + 7 {
-        match seen.get(step) {
-            Some(object) => {
+    let mut seen: Vec<Result<Value, Key>> = mixed(7).into_iter().map(Ok).collect();
+    // At the end the pods are in trouble again, and go one by one.
+    for n in 0..7 {
+        let history = history(&format!("app-{n}"), true);
+        let pod = &history[8];
+        seen.extend([Ok(pod.clone()), Ok(history[3].clone()), Err(key(pod))]);
+    }
+    for (step, change) in seen.iter().enumerate() {
+        match change {
+            Ok(object) => {
                 last.insert(key(object), object.clone());
                 judge.saw(key(object), Arc::new(object.clone()));
             }
-            // At the end the pods go, one by one.
-            None => {
-                let pod = last.keys().filter(|key| key.kind == "Pod").min().unwrap().clone();
-                last.remove(&pod);
-                judge.lost(&pod);
+            Err(gone) => {
+                last.remove(gone);
+                judge.lost(gone);
             }
         }
         let mut afresh = Judge::default();
