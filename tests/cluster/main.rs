@@ -9,6 +9,7 @@ mod errors;
 mod faults;
 mod foreign;
 mod histories;
+mod health;
 mod hooks;
 mod http1;
 mod late;

@@ -121,7 +121,7 @@ impl Ui {
             Event::Health { object, component, state, cause } => {
                 let style = match *state {
                     "Healthy" => GOOD,
-                    "Trouble" => WARN,
+                    "Trouble" | plan::health::UNVERIFIED => WARN,
                     _ => BAD,
                 };
                 let cause =

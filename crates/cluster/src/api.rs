@@ -91,6 +91,9 @@ pub struct RecordSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "any_list")]
     pub before_delete: Vec<HookMark>,
+    /// What templates say about the health of their kinds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health: Vec<HealthMark>,
     /// The inventory that belongs to this record.
     pub inventory: InventoryMark,
     /// The teardown, once it has begun.
@@ -126,6 +129,30 @@ pub struct HookMark {
     /// The Job as it is applied, but for the owner.
     #[schemars(with = "Map<String, Value>")]
     pub manifest: Value,
+}
+
+/// What a template says about the health of a kind, kept here because the templates may be gone when somebody
+/// asks for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthMark {
+    /// The component whose objects it is about.
+    pub component: String,
+    /// API group of the kind.
+    pub group: String,
+    /// The kind.
+    pub kind: String,
+    /// CEL: holds when an object is what was asked for.
+    pub current: String,
+    /// CEL: holds while it is on its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_progress: Option<String>,
+    /// CEL: holds when it will not become healthy by waiting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+    /// CEL: a text that says why it is not healthy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// Which forge, and where.

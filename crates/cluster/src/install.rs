@@ -224,6 +224,8 @@ fn roles() -> Vec<Value> {
     let user = json!([
         rule("", &["namespaces"], &WRITE_VERBS),
         rule("", &["persistentvolumes"], &["get", "list"]),
+        // They say whether a claim can be bound, and when.
+        rule("storage.k8s.io", &["storageclasses"], &["get", "list"]),
         rule(rbac, &["rolebindings"], &WRITE_VERBS),
         bind,
         // Nothing stands behind this resource: having this verb and not the opposite one is what the

@@ -17,9 +17,9 @@ mod review;
 mod watch;
 
 pub use api::{
-    Approval, Closed, CommentMark, Condition, DATA_NAMESPACE, EnvironmentRecord, ForgeMark, HookMark,
-    Inventory, InventoryMark, InventorySpec, Look, PullRequest, PullRequestSpec, Receipt, ReceiptSpec,
-    RecordSpec, RecordStatus, RefKind, SYSTEM_NAMESPACE, State, TEARDOWN_FINALIZER, Teardown,
+    Approval, Closed, CommentMark, Condition, DATA_NAMESPACE, EnvironmentRecord, ForgeMark, HealthMark,
+    HookMark, Inventory, InventoryMark, InventorySpec, Look, PullRequest, PullRequestSpec, Receipt,
+    ReceiptSpec, RecordSpec, RecordStatus, RefKind, SYSTEM_NAMESPACE, State, TEARDOWN_FINALIZER, Teardown,
 };
 pub use connect::Cluster;
 pub use error::{Error, Result};
@@ -27,4 +27,4 @@ pub use kinds::{Kinds, Resource};
 pub use lease::{LEASE_DURATION, Lease};
 pub use objects::{Deleted, Listing, Propagation};
 pub use records::{Records, StoredInventory, definitions};
-pub use watch::Views;
+pub use watch::{Change, Views};

@@ -18,7 +18,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::{Cluster, Resource};
 
-/// Objects of some kinds as the server last showed them.
+/// Objects of some kinds as the server last showed them, told change by change.
 pub struct Views {
     cluster: Cluster,
     shared: Arc<Mutex<Shared>>,
@@ -29,9 +29,19 @@ pub struct Views {
 
 #[derive(Default)]
 struct Shared {
-    objects: BTreeMap<Key, Value>,
+    objects: BTreeMap<Key, Arc<Value>>,
+    changes: Vec<Change>,
     synced: HashMap<usize, bool>,
     troubles: HashMap<usize, String>,
+}
+
+/// That an object appeared or changed, or that it is gone.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Which object.
+    pub key: Key,
+    /// What it is now; `None` when it is gone.
+    pub object: Option<Arc<Value>>,
 }
 
 impl Views {
@@ -103,27 +113,31 @@ impl Views {
         self.lock().troubles.values().cloned().collect()
     }
 
-    /// One object.
+    /// What has changed since this was asked last, in the order in which the server told it.
     #[must_use]
-    pub fn get(&self, key: &Key) -> Option<Value> {
-        self.lock().objects.get(key).cloned()
-    }
-
-    /// All objects of a kind in a namespace.
-    #[must_use]
-    pub fn all(&self, group: &str, kind: &str, namespace: &str) -> Vec<Value> {
-        self.lock()
-            .objects
-            .iter()
-            .filter(|(key, _)| {
-                key.group == group && key.kind == kind && key.namespace.as_deref() == Some(namespace)
-            })
-            .map(|(_, object)| object.clone())
-            .collect()
+    pub fn take(&self) -> Vec<Change> {
+        std::mem::take(&mut self.lock().changes)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// A view that is shown again, as after a watch was opened anew, is no change.
+    fn saw(&mut self, key: Key, object: Arc<Value>) {
+        let version = |object: &Value| object.pointer("/metadata/resourceVersion").cloned();
+        let known = self.objects.insert(key.clone(), Arc::clone(&object));
+        if known.is_none_or(|known| version(&known).is_none() || version(&known) != version(&object)) {
+            self.changes.push(Change { key, object: Some(object) });
+        }
+    }
+
+    fn gone(&mut self, key: Key) {
+        if self.objects.remove(&key).is_some() {
+            self.changes.push(Change { key, object: None });
+        }
     }
 }
 
@@ -164,7 +178,7 @@ async fn follow(
         None => Api::all_with(cluster.client.clone(), &api_resource),
     };
     let mut stream = std::pin::pin!(watcher(api, config).default_backoff());
-    let mut fresh: BTreeMap<Key, Value> = BTreeMap::new();
+    let mut fresh: BTreeMap<Key, Arc<Value>> = BTreeMap::new();
     while let Some(event) = stream.next().await {
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
         let synced = shared.synced.get(&view.number).copied().unwrap_or_default();
@@ -191,7 +205,7 @@ fn refusal(event: &Event) -> Option<u16> {
     }
 }
 
-fn note(shared: &mut Shared, fresh: &mut BTreeMap<Key, Value>, event: Event, view: &View) {
+fn note(shared: &mut Shared, fresh: &mut BTreeMap<Key, Arc<Value>>, event: Event, view: &View) {
     let View { number, resource, namespace } = view;
     let number = *number;
     let mine =
@@ -204,20 +218,26 @@ fn note(shared: &mut Shared, fresh: &mut BTreeMap<Key, Value>, event: Event, vie
             }
         }
         Ok(watcher::Event::InitDone) => {
-            shared.objects.retain(|key, _| !mine(key));
-            shared.objects.append(fresh);
+            let gone: Vec<Key> =
+                shared.objects.keys().filter(|key| mine(key) && !fresh.contains_key(key)).cloned().collect();
+            for key in gone {
+                shared.gone(key);
+            }
+            for (key, object) in std::mem::take(fresh) {
+                shared.saw(key, object);
+            }
             shared.synced.insert(number, true);
             shared.troubles.remove(&number);
         }
         Ok(watcher::Event::Apply(object)) => {
             shared.troubles.remove(&number);
-            if let Some((key, value)) = keyed(&object, resource) {
-                shared.objects.insert(key, value);
+            if let Some((key, object)) = keyed(&object, resource) {
+                shared.saw(key, object);
             }
         }
         Ok(watcher::Event::Delete(object)) => {
             if let Some((key, _)) = keyed(&object, resource) {
-                shared.objects.remove(&key);
+                shared.gone(key);
             }
         }
         Err(error) => {
@@ -228,9 +248,9 @@ fn note(shared: &mut Shared, fresh: &mut BTreeMap<Key, Value>, event: Event, vie
     }
 }
 
-fn keyed(object: &DynamicObject, resource: &Resource) -> Option<(Key, Value)> {
+fn keyed(object: &DynamicObject, resource: &Resource) -> Option<(Key, Arc<Value>)> {
     let mut value = serde_json::to_value(object).ok()?;
     value["apiVersion"] = resource.api_version().into();
     value["kind"] = resource.kind.clone().into();
-    Some((ObjectRef::of(&value)?.key(), value))
+    Some((ObjectRef::of(&value)?.key(), Arc::new(value)))
 }

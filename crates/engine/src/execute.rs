@@ -13,7 +13,7 @@ use crate::{
     Error, Event, Result, Session,
     compose::TARGET_SECRET,
     definitions,
-    health::{Patience, Watcher},
+    health::{Patience, Rules, Watcher},
     observe::IN_FLIGHT,
     read, stuck,
     up::Wanted,
@@ -36,6 +36,8 @@ pub(crate) struct Run<'a> {
     pub namespace: &'a str,
     /// Component to how long its images may take (`waitForImage`).
     pub images: BTreeMap<String, Duration>,
+    /// What templates say about the health of their kinds.
+    pub rules: &'a Rules,
     pub patience: Patience,
 }
 
@@ -48,7 +50,7 @@ impl<'a> Run<'a> {
             return Err(Error::Found(found));
         }
         let (session, namespace, desired) = (self.session, self.namespace, self.desired);
-        let mut watcher = Watcher::new(session, namespace, desired, self.images.clone());
+        let mut watcher = Watcher::new(session, namespace, desired, self.images.clone(), self.rules);
         let mut watching = false;
         for wave in &self.plan.waves {
             let own = matches!(wave.order.stage, Stage::Definitions | Stage::Namespace | Stage::Access);

@@ -14,7 +14,7 @@ use spec::{Category, Diagnostic};
 use crate::{
     Error, Result, Session, access,
     execute::Run,
-    health::Patience,
+    health::{Patience, Rules},
     observe::{dry_runs, observe},
     write_ahead,
 };
@@ -59,6 +59,7 @@ pub(crate) async fn before_delete(
     }
     let mut inventory = stored.inventory.clone();
     let patience = Patience { deadline: Instant::now() + timeout, fail_fast: false };
+    let rules = Rules::default();
     let mut run = Run {
         session,
         lease,
@@ -68,6 +69,7 @@ pub(crate) async fn before_delete(
         inventory: &mut inventory,
         namespace: &record.spec.namespace,
         images: BTreeMap::new(),
+        rules: &rules,
         patience,
     };
     run.waves().await.map(|_| ())

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use plan::{
     Key, ObjectRef,
-    health::{Health, Surroundings, assess},
+    health::{Health, Surroundings, UNVERIFIED, World, assess},
 };
 use render::Rendered;
 use serde::Serialize;
@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::{
     Result, Session,
     down::{self, Progress},
+    health::Rules,
     observe::observe,
     read,
 };
@@ -27,7 +28,7 @@ pub struct ComponentStatus {
     pub name: String,
     /// The kind that runs it, such as `StatefulSet`.
     pub kind: String,
-    /// `Healthy`, `Progressing`, `Trouble`, `Failed` or `Missing`.
+    /// `Healthy`, `Current (unverified)`, `Progressing`, `Trouble`, `Failed` or `Missing`.
     pub state: String,
     /// What it waits for or what is wrong; empty when healthy.
     pub cause: String,
@@ -126,19 +127,16 @@ async fn judged(
         all("discovery.k8s.io", "EndpointSlice"),
         all("", "Event"),
     )?;
-    let workloads: Vec<Value> =
-        observed.live.iter().filter(|(key, _)| key.group == "apps").map(|(_, live)| live.clone()).collect();
-    let around = Surroundings {
-        pods: &pods,
-        replica_sets: &replica_sets,
-        endpoint_slices: &endpoint_slices,
-        workloads: &workloads,
-        events: &events,
-        storage_classes: &[],
-    };
+    let workloads = observed.live.iter().filter(|(key, _)| key.group == "apps").map(|(_, live)| live);
+    let around = [&pods, &replica_sets, &endpoint_slices, &events].into_iter().flatten();
+    let world = World::of(workloads.chain(around));
+    let rules = Rules::of(&record.spec.health);
     let entries: Vec<(String, &ObjectRef)> =
         stored.inventory.entries.iter().map(|entry| (row_of(entry), &entry.object)).collect();
-    Ok(judge(&entries, &observed.live, &around, now))
+    Ok(judge(&entries, &observed.live, now, &|component, object, live| {
+        let rule = rules.get(component, &object.key());
+        assess(live, &Surroundings::new(&world).rule(rule.map(AsRef::as_ref)))
+    }))
 }
 
 /// A gate or a copy that fails says nothing against the component it is about: each has its own row.
@@ -173,6 +171,7 @@ fn summary(record: &EnvironmentRecord, now: Timestamp) -> EnvironmentStatus {
 pub(crate) fn components(
     rendered: &Rendered,
     live: &BTreeMap<Key, Value>,
+    rules: &Rules,
     now: Timestamp,
 ) -> Vec<ComponentStatus> {
     let objects: Vec<(String, ObjectRef)> = rendered
@@ -184,22 +183,25 @@ pub(crate) fn components(
         .collect();
     let entries: Vec<(String, &ObjectRef)> =
         objects.iter().map(|(component, object)| (component.clone(), object)).collect();
-    let mut table = judge(&entries, live, &Surroundings::default(), now);
-    for component in &mut table {
-        // It was waited for, with all that explains it at hand; here only its objects are.
-        if component.state != "Missing" {
-            "Healthy".clone_into(&mut component.state);
-            component.cause.clear();
+    let alone = World::default();
+    judge(&entries, live, now, &|component, object, live| {
+        let rule = rules.get(component, &object.key());
+        match assess(live, &Surroundings::new(&alone).rule(rule.map(AsRef::as_ref))) {
+            Health::Unverified => Health::Unverified,
+            // It was waited for, with all that explains it at hand; here only its objects are.
+            _ => Health::healthy(),
         }
-    }
-    table
+    })
 }
+
+/// The verdict on an object of a component.
+type Verdict<'a> = &'a dyn Fn(&str, &ObjectRef, &Value) -> Health;
 
 fn judge(
     entries: &[(String, &ObjectRef)],
     live: &BTreeMap<Key, Value>,
-    around: &Surroundings<'_>,
     now: Timestamp,
+    verdict: Verdict<'_>,
 ) -> Vec<ComponentStatus> {
     let mut by_name: BTreeMap<&str, Vec<&ObjectRef>> = BTreeMap::new();
     for (component, object) in entries {
@@ -207,15 +209,15 @@ fn judge(
             by_name.entry(component).or_default().push(object);
         }
     }
-    by_name.into_iter().map(|(name, objects)| component(name, &objects, live, around, now)).collect()
+    by_name.into_iter().map(|(name, objects)| component(name, &objects, live, now, verdict)).collect()
 }
 
 fn component(
     name: &str,
     objects: &[&ObjectRef],
     live: &BTreeMap<Key, Value>,
-    around: &Surroundings<'_>,
     now: Timestamp,
+    verdict: Verdict<'_>,
 ) -> ComponentStatus {
     let mut worst: (u8, &str, String) = (0, "Healthy", String::new());
     let mut endpoints = Vec::new();
@@ -226,14 +228,18 @@ fn component(
             main = Some(object);
         }
         let Some(seen) = live.get(&object.key()) else {
-            worst = worst.max((4, "Missing", format!("{} is not there", object.short())));
+            worst = worst.max((5, "Missing", format!("{} is not there", object.short())));
             continue;
         };
-        worst = match assess(seen, around) {
+        worst = match verdict(name, object, seen) {
             Health::Healthy { .. } => worst,
-            Health::Progressing { cause } => worst.max((1, "Progressing", cause)),
-            Health::Trouble(finding) => worst.max((2, "Trouble", finding.cause)),
-            Health::Failed(finding) => worst.max((3, "Failed", finding.cause)),
+            Health::Unverified => {
+                let cause = format!("no rule says when {} is healthy", object.short());
+                worst.max((1, UNVERIFIED, cause))
+            }
+            Health::Progressing { cause } => worst.max((2, "Progressing", cause)),
+            Health::Trouble(finding) => worst.max((3, "Trouble", finding.cause)),
+            Health::Failed(finding) => worst.max((4, "Failed", finding.cause)),
         };
         endpoints.extend(service_endpoints(seen));
         if matches!(object.group.as_str(), "apps" | "batch") || objects.len() == 1 {

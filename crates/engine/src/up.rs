@@ -20,7 +20,7 @@ use crate::{
     Error, Event, Result, Session, access,
     compose::{before_delete, namespace},
     execute::{self, Run},
-    health::{self, Patience},
+    health::{self, Patience, Rules},
     plan_file::PlanFile,
     preview::{Preview, preview},
     read,
@@ -345,6 +345,7 @@ async fn record(
         expires_at: expires_at(rendered, view.record.as_ref(), session.cluster.now()),
         extended_until: view.record.as_ref().and_then(|record| record.spec.extended_until.clone()),
         before_delete: before_delete(rendered).map_err(Error::Found)?,
+        health: health::marks(rendered),
         inventory: view
             .record
             .as_ref()
@@ -391,7 +392,8 @@ async fn carry_out(
 ) -> Result<Outcome> {
     let mut live: BTreeMap<Key, Value> = view.observed.live.clone();
     let mut gates = Vec::new();
-    let unchanged = view.plan.is_empty() && is_settled(session, rendered, view).await?;
+    let rules = Rules::of(&health::marks(rendered));
+    let unchanged = view.plan.is_empty() && is_settled(session, rendered, view, &rules).await?;
     if !unchanged {
         session.phase(format!("applying {} changes", view.plan.steps().count()));
         let patience = Patience { deadline: Instant::now() + options.timeout, fail_fast: options.fail_fast };
@@ -404,6 +406,7 @@ async fn carry_out(
             inventory,
             namespace: namespace(rendered),
             images: image_patience(rendered),
+            rules: &rules,
             patience,
         };
         let watcher = run.waves().await?;
@@ -436,12 +439,13 @@ async fn carry_out(
             write_ahead::settle(inventory, desired, seen);
         }
     }
-    Ok((components(rendered, &live, session.cluster.now()), gates))
+    Ok((components(rendered, &live, &rules, session.cluster.now()), gates))
 }
 
-async fn is_settled(session: &Session, rendered: &Rendered, view: &Preview) -> Result<bool> {
+async fn is_settled(session: &Session, rendered: &Rendered, view: &Preview, rules: &Rules) -> Result<bool> {
     let live = &view.observed.live;
-    if health::settled(&view.plan.waves, live, &[]) {
+    let settled = |slices: &[Value]| health::settled(&view.desired, &view.plan.waves, live, slices, rules);
+    if settled(&[]) {
         return Ok(true);
     }
     // Only Services need one more look: at the endpoints behind them.
@@ -453,7 +457,7 @@ async fn is_settled(session: &Session, rendered: &Rendered, view: &Preview) -> R
         read::object("discovery.k8s.io", "v1", "EndpointSlice", Some(namespace(rendered)), "");
     let resource = session.resource(&slice).await?;
     let listing = session.cluster.list(&resource, Some(namespace(rendered)), "").await?;
-    Ok(health::settled(&view.plan.waves, live, &listing.items))
+    Ok(settled(&listing.items))
 }
 
 /// Writes what was reached, also when it is a failure: inventory first, then the record.

@@ -1,7 +1,7 @@
 //! What `template.yaml` says of one component, after its strings are rendered: outputs, generated Secrets,
-//! hooks.
+//! hooks, health rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use spec::contract::{self, Contract};
@@ -9,11 +9,11 @@ use spec::environment::typed;
 use spec::name::is_subdomain;
 use spec::node::Kind;
 use spec::template::{Generate, Hook, HookAt, Template};
-use spec::{Diagnostic, Files, near};
+use spec::{Diagnostic, Files, Located, near};
 
 use crate::engine::Engine;
 use crate::names::Scope;
-use crate::rendered::{GeneratedSecret, HookPoint, PostgresTarget, RenderedObject};
+use crate::rendered::{GeneratedSecret, HealthRule, HookPoint, PostgresTarget, RenderedObject};
 use crate::strings::render_tree;
 
 /// Contract to its outputs.
@@ -155,6 +155,50 @@ pub(crate) fn hooks(
         }
     }
     found
+}
+
+/// The health rules of a component. One that matches nothing rendered is a warning: it is most often a
+/// mistyped kind, but may be one that only some values give.
+pub(crate) fn health(
+    template: &Template,
+    objects: &[RenderedObject],
+    found: &mut Vec<Diagnostic>,
+) -> Vec<HealthRule> {
+    let text = |text: &Located<String>| text.value.clone();
+    let kinds: BTreeSet<(String, String)> = objects
+        .iter()
+        .filter_map(|object| {
+            let group = crate::kinds::group(object.manifest["apiVersion"].as_str()?);
+            Some((group.to_owned(), object.manifest["kind"].as_str()?.to_owned()))
+        })
+        .collect();
+    let mut rules = Vec::new();
+    for rule in &template.body.health {
+        let (group, kind) = rule.group_kind();
+        if !kinds.contains(&(group.to_owned(), kind.to_owned())) {
+            let custom: Vec<String> = kinds
+                .iter()
+                .filter(|(group, _)| group.contains('.'))
+                .map(|(group, kind)| format!("{kind}.{group}"))
+                .collect();
+            let hint = near::hint(
+                &rule.kind.value,
+                "custom resource in this template",
+                custom.iter().map(String::as_str),
+            );
+            let cause = format!("no object of kind `{}` is rendered", rule.kind.value);
+            found.push(rule.kind.spot.mark(Diagnostic::error("TPL023", cause).warning()).help(hint));
+        }
+        rules.push(HealthRule {
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+            current: text(&rule.current),
+            in_progress: rule.in_progress.as_ref().map(text),
+            failed: rule.failed.as_ref().map(text),
+            message: rule.message.as_ref().map(text),
+        });
+    }
+    rules
 }
 
 /// The PostgreSQL a component offers.

@@ -284,6 +284,7 @@ fn instance(
     if !broken {
         found.extend(offers::hooks(template, &mut output.objects, engine, scope));
     }
+    let health = offers::health(template, &output.objects, &mut found);
     let failed = found.iter().any(|finding| finding.severity == Severity::Error);
     all.found.extend(located(found, prepared, template));
     all.images.extend(output.images);
@@ -300,6 +301,7 @@ fn instance(
         level: prepared.wiring.levels[name.as_str()],
         provides,
         wait_for_image_seconds: body.wait_for_image.as_ref().and_then(|text| seconds(&text.value).ok()),
+        health,
     });
 }
 

@@ -68,6 +68,30 @@ pub struct Component {
     pub provides: BTreeMap<String, BTreeMap<String, Value>>,
     /// How long an image that cannot be pulled is waited for, when the spec says so.
     pub wait_for_image_seconds: Option<u64>,
+    /// When its custom resources are healthy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health: Vec<HealthRule>,
+}
+
+/// When the objects of a kind are healthy: CEL over one live object, checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthRule {
+    /// API group of the kind.
+    pub group: String,
+    /// The kind.
+    pub kind: String,
+    /// Holds when an object is what was asked for.
+    pub current: String,
+    /// Holds while it is on its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_progress: Option<String>,
+    /// Holds when it will not become healthy by waiting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+    /// A text that says why it is not healthy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// One manifest.

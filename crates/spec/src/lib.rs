@@ -7,6 +7,7 @@ mod decode;
 mod diagnostic;
 pub mod environment;
 pub mod files;
+pub mod health;
 pub mod identity;
 pub mod load;
 pub mod merge;

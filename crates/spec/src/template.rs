@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::decode::decode;
+use crate::health::{self, HealthRule};
 use crate::load;
 use crate::name::{Identifier, TemplateName};
 use crate::parameter::Parameter;
@@ -45,6 +46,9 @@ pub struct Body {
     /// Jobs that run at certain points; strings are templates.
     #[serde(default)]
     pub hooks: Vec<Node>,
+    /// When custom resources are healthy. Expressions are no templates: they are not rendered.
+    #[serde(default)]
+    pub health: Vec<HealthRule>,
 }
 
 /// A contract that another component meets.
@@ -140,5 +144,6 @@ fn check(body: &Body) -> Vec<Diagnostic> {
             found.push(name.spot.mark(Diagnostic::error("CTR001", cause).help("write it like postgres/v1")));
         }
     }
+    found.extend(health::check(&body.health));
     found
 }

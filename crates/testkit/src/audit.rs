@@ -45,6 +45,8 @@ pub struct Call {
     pub code: u64,
     /// What the server or its policies noted about it.
     pub annotations: BTreeMap<String, String>,
+    /// When it was answered, RFC 3339 with microseconds.
+    pub at: String,
 }
 
 impl Call {
@@ -65,6 +67,7 @@ impl Call {
             uri: text(&event["requestURI"]),
             code: event["responseStatus"]["code"].as_u64().unwrap_or_default(),
             annotations: serde_json::from_value(event["annotations"].clone()).unwrap_or_default(),
+            at: text(&event["stageTimestamp"]),
         })
     }
 

@@ -24,12 +24,27 @@ pub(super) fn assess(object: &Value, around: &Surroundings<'_>) -> Health {
         let cause = format!("claim {claim} gets no volume: {message}");
         return Health::Trouble(Finding::new(Trouble::Volume, cause));
     }
+    if let Some(missing) = missing_class(object, around) {
+        let cause = format!("claim {claim} gets no volume: there is no StorageClass {missing}");
+        return Health::Trouble(Finding::new(Trouble::Volume, cause));
+    }
     let used = related::claim_is_used(claim, around);
     match (waits_for_consumer(object, around), used) {
         (true, false) => Health::noted("not bound: it waits for its first consumer, and no pod uses it"),
         (true, true) => Health::progressing("waits to be bound for the pod that uses it"),
         (false, _) => Health::progressing("waits to be bound to a volume"),
     }
+}
+
+/// The StorageClass that the claim names, where it is known that there is none of that name. A claim that
+/// names its volume needs none.
+fn missing_class<'a>(object: &'a Value, around: &Surroundings<'_>) -> Option<&'a str> {
+    let wanted = text(object, &["spec", "storageClassName"])?;
+    if text(object, &["spec", "volumeName"]).is_some() {
+        return None;
+    }
+    let known = around.storage_classes()?;
+    (!known.iter().any(|class| name(class) == wanted)).then_some(wanted)
 }
 
 /// Whether the claim is to be bound only when a pod uses it: by its class, or by the word of the
@@ -42,12 +57,13 @@ fn waits_for_consumer(object: &Value, around: &Surroundings<'_>) -> bool {
 
 /// The claim's StorageClass. A name that is absent means the default class, an empty one means none.
 fn class<'a>(object: &Value, around: &Surroundings<'a>) -> Option<&'a Value> {
+    let classes = around.storage_classes()?;
     match at(object, &["spec", "storageClassName"]).filter(|name| !name.is_null()) {
         Some(wanted) => {
             let wanted = wanted.as_str().filter(|wanted| !wanted.is_empty())?;
-            around.storage_classes.iter().find(|class| name(class) == wanted)
+            classes.iter().find(|class| name(class) == wanted)
         }
-        None => around.storage_classes.iter().find(|class| is_default(class)),
+        None => classes.iter().find(|class| is_default(class)),
     }
 }
 

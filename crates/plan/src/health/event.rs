@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::read::{at, clean, group_kind, sortable, text, uid};
-use super::{Finding, Health, Surroundings, Trouble};
+use super::{Finding, Health, Question, Surroundings, Trouble};
 
 /// An Event of either API, reduced to what the rules need.
 struct Told<'a> {
@@ -18,6 +18,14 @@ struct Told<'a> {
 /// The object an Event is about (`involvedObject` in the core API, `regarding` in `events.k8s.io`).
 fn subject(event: &Value) -> Option<&Value> {
     at(event, &["involvedObject"]).or_else(|| at(event, &["regarding"]))
+}
+
+/// What an Event tells about: the object with a uid, and the claim of a name.
+pub(super) fn about(event: &Value) -> Vec<Question> {
+    let Some(subject) = subject(event) else { return Vec::new() };
+    let of_uid = text(subject, &["uid"]).map(|uid| Question::EventsOf(uid.to_owned()));
+    let claim = text(subject, &["name"]).filter(|_| group_kind(subject).1 == "PersistentVolumeClaim");
+    of_uid.into_iter().chain(claim.map(|claim| Question::EventsOfClaim(claim.to_owned()))).collect()
 }
 
 /// The reduced form. The time is the last one of a series.
@@ -36,9 +44,8 @@ fn told(event: &Value) -> Option<Told<'_>> {
 
 /// The newest Event about the object with this uid.
 fn newest<'a>(object: &Value, around: &Surroundings<'a>) -> Option<Told<'a>> {
-    let uid = uid(object)?;
-    let about = |event: &&Value| subject(event).and_then(|s| text(s, &["uid"])) == Some(uid);
-    around.events.iter().filter(about).filter_map(told).max_by_key(|told| told.time)
+    let events = around.ask(Question::EventsOf(uid(object)?.to_owned()));
+    events.filter_map(told).max_by_key(|told| told.time)
 }
 
 /// What keeps a controller from making its pods: the newest thing told about it is a refused pod.
@@ -99,9 +106,5 @@ pub(super) fn awaits_consumer(claim: &str, around: &Surroundings<'_>) -> bool {
 
 /// Events about a claim of this name.
 fn events_of_claim<'a>(claim: &str, around: &Surroundings<'a>) -> impl Iterator<Item = Told<'a>> {
-    let about = move |event: &&Value| {
-        subject(event)
-            .is_some_and(|s| group_kind(s).1 == "PersistentVolumeClaim" && text(s, &["name"]) == Some(claim))
-    };
-    around.events.iter().filter(about).filter_map(told)
+    around.ask(Question::EventsOfClaim(claim.to_owned())).filter_map(told)
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::read::{clean, condition, int, list, text, words};
-use super::{Finding, Health, Trouble, UNVERIFIED, related, workload};
+use super::{Finding, Health, Trouble, related, workload};
 
 /// Kinds that are what they were asked to be as soon as they exist.
 const STATIC: &[(&str, &str)] = &[
@@ -75,7 +75,7 @@ pub(super) fn assess(group: &str, kind: &str, object: &Value) -> Health {
     let Some(ready) = condition(object, name) else {
         return match name {
             "Available" => Health::progressing("its server has not been asked yet"),
-            _ => Health::noted(UNVERIFIED),
+            _ => Health::Unverified,
         };
     };
     let generation = int(object, &["metadata", "generation"]);

@@ -15,47 +15,37 @@ mod event;
 mod generic;
 mod ingress;
 mod job;
+mod judge;
 mod namespace;
+mod patience;
 mod pod;
 mod quota;
 mod read;
 mod related;
 mod replica_set;
+mod rule;
 mod service;
 mod stateful_set;
 mod trouble;
+mod unprobed;
 mod workload;
+mod world;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use judge::Judge;
+pub use patience::{Grace, Patience};
+pub use rule::{Rule, RuleText};
 pub use trouble::Trouble;
+pub use unprobed::{Unprobed, newest_unprobed};
+pub use world::{Part, Question, Surroundings, World};
 
 /// The note of everything that asks for no pods.
 pub const NO_REPLICAS: &str = "no replicas asked for";
 
-/// The note of an object about which no rule knows anything.
-pub const UNVERIFIED: &str = "unverified";
-
-/// What the judge of one object may look at besides the object itself. Most lists only explain: where
-/// one could not be read the cause is less precise. Two decide, and an empty one reads as "there are
-/// none": `workloads` for a Service, `pods` for a claim that waits for its first consumer.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Surroundings<'a> {
-    /// Pods of the namespace.
-    pub pods: &'a [Value],
-    /// ReplicaSets of the namespace.
-    pub replica_sets: &'a [Value],
-    /// EndpointSlices of the namespace.
-    pub endpoint_slices: &'a [Value],
-    /// Deployments, StatefulSets, DaemonSets and bare Pods of the environment: who a Service may select.
-    pub workloads: &'a [Value],
-    /// Events of the namespace, of either API. Some refusals (quota for a StatefulSet, a volume that
-    /// cannot be mounted or provisioned) are written nowhere else.
-    pub events: &'a [Value],
-    /// StorageClasses: which claims wait for their first consumer.
-    pub storage_classes: &'a [Value],
-}
+/// The state of an object about which no rule knows anything.
+pub const UNVERIFIED: &str = "Current (unverified)";
 
 /// The judgement on one object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +56,8 @@ pub enum Health {
         /// Something worth saying, such as "no replicas asked for".
         note: Option<String>,
     },
+    /// It exists, and nothing is known of what it should become.
+    Unverified,
     /// On its way.
     Progressing {
         /// What it waits for.
@@ -111,10 +103,10 @@ impl Health {
         Self::Progressing { cause: cause.into() }
     }
 
-    /// Whether it is what was asked for.
+    /// Whether it is what was asked for, as far as anything is known.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        matches!(self, Self::Healthy { .. })
+        matches!(self, Self::Healthy { .. } | Self::Unverified)
     }
 
     /// The name of the state, as tables show it.
@@ -122,6 +114,7 @@ impl Health {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Healthy { .. } => "Healthy",
+            Self::Unverified => UNVERIFIED,
             Self::Progressing { .. } => "Progressing",
             Self::Trouble(_) => "Trouble",
             Self::Failed(_) => "Failed",
@@ -133,7 +126,7 @@ impl Health {
     pub fn finding(&self) -> Option<&Finding> {
         match self {
             Self::Trouble(finding) | Self::Failed(finding) => Some(finding),
-            Self::Healthy { .. } | Self::Progressing { .. } => None,
+            Self::Healthy { .. } | Self::Unverified | Self::Progressing { .. } => None,
         }
     }
 }
@@ -159,6 +152,7 @@ impl Finding {
 pub fn summary(health: &Health) -> (&'static str, Option<&str>) {
     let text = match health {
         Health::Healthy { note } => note.as_deref(),
+        Health::Unverified => None,
         Health::Progressing { cause } => Some(cause.as_str()),
         Health::Trouble(finding) | Health::Failed(finding) => Some(finding.cause.as_str()),
     };
@@ -189,6 +183,9 @@ pub fn assess(object: &Value, around: &Surroundings<'_>) -> Health {
         ("", "ResourceQuota") => quota::assess(object),
         ("networking.k8s.io", "Ingress") => ingress::assess(object),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => custom_resource_definition::assess(object),
-        _ => generic::assess(group, kind, object),
+        _ => match around.own_rule() {
+            Some(rule) => rule.assess(object),
+            None => generic::assess(group, kind, object),
+        },
     }
 }

@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use super::Surroundings;
 use super::read::{at, list, text, uid};
+use super::{Question, Surroundings};
 
 /// Where the Deployment controller counts roll-outs.
 const REVISION: [&str; 3] = ["metadata", "annotations", "deployment.kubernetes.io/revision"];
 
-/// Whether `object` names `owner` among its owners.
-fn owned_by(object: &Value, owner: &str) -> bool {
-    list(object, &["metadata", "ownerReferences"]).iter().any(|o| text(o, &["uid"]) == Some(owner))
+/// uids of the owners that an object names.
+pub(super) fn owners(object: &Value) -> impl Iterator<Item = &str> {
+    list(object, &["metadata", "ownerReferences"]).iter().filter_map(|owner| text(owner, &["uid"]))
 }
 
 /// Whether somebody has asked for the object to go.
@@ -21,7 +21,7 @@ pub(super) fn going(object: &Value) -> bool {
 /// Pods that the object owns, those on their way out included.
 pub(super) fn all_pods<'a>(object: &Value, around: &Surroundings<'a>) -> Vec<&'a Value> {
     let Some(owner) = uid(object) else { return Vec::new() };
-    around.pods.iter().filter(|pod| owned_by(pod, owner)).collect()
+    around.ask(Question::PodsOf(owner.to_owned())).collect()
 }
 
 /// Pods that the object owns and that nobody has asked to go.
@@ -37,16 +37,14 @@ pub(super) fn current_pods<'a>(deployment: &Value, around: &Surroundings<'a>) ->
     let (Some(owner), Some(revision)) = (uid(deployment), text(deployment, &REVISION)) else {
         return Vec::new();
     };
-    let current = around
-        .replica_sets
-        .iter()
-        .filter(|set| owned_by(set, owner) && text(set, &REVISION) == Some(revision));
+    let current =
+        around.ask(Question::SetsOf(owner.to_owned())).filter(|set| text(set, &REVISION) == Some(revision));
     current.flat_map(|set| pods(set, around)).collect()
 }
 
 /// Whether a pod that has not ended mounts the claim.
 pub(super) fn claim_is_used(claim: &str, around: &Surroundings<'_>) -> bool {
-    around.pods.iter().any(|pod| !going(pod) && !ended(pod) && claims(pod).any(|name| name == claim))
+    around.ask(Question::UsersOfClaim(claim.to_owned())).any(|pod| !going(pod) && !ended(pod))
 }
 
 /// Names of the claims that a pod mounts.

@@ -5,7 +5,8 @@
 use serde_json::{Map, Value};
 
 use super::read::{at, group_kind, int, list, name, replicas, text};
-use super::{Health, NO_REPLICAS, Surroundings, related};
+use super::world::{named, spelled};
+use super::{Health, NO_REPLICAS, Question, Surroundings, related};
 
 /// A Service is healthy when somebody answers behind it, unless nobody is asked to.
 pub(super) fn assess(object: &Value, around: &Surroundings<'_>) -> Health {
@@ -21,7 +22,12 @@ pub(super) fn assess(object: &Value, around: &Surroundings<'_>) -> Health {
     else {
         return Health::noted("no selector: its endpoints are kept by others");
     };
-    let selected: Vec<&Value> = around.workloads.iter().filter(|w| selects(selector, object, w)).collect();
+    // Those with one of the labels; the others are compared.
+    let labelled = selector
+        .iter()
+        .take(1)
+        .flat_map(|(key, value)| around.ask(Question::Labelled(key.clone(), spelled(value))));
+    let selected: Vec<&Value> = labelled.filter(|workload| selects(selector, object, workload)).collect();
     if selected.is_empty() {
         return Health::noted("it selects no workload of the environment");
     }
@@ -44,7 +50,7 @@ pub(super) fn has_address(object: &Value) -> bool {
 }
 
 /// Labels of the pods that a workload makes; of a bare pod its own.
-fn pod_labels(workload: &Value) -> Option<&Map<String, Value>> {
+pub(super) fn pod_labels(workload: &Value) -> Option<&Map<String, Value>> {
     let template = at(workload, &["spec", "template", "metadata", "labels"]);
     template.or_else(|| at(workload, &["metadata", "labels"]).filter(|_| is_pod(workload)))?.as_object()
 }
@@ -93,10 +99,7 @@ enum Endpoints {
 
 /// Looks for a ready endpoint.
 fn endpoints(service: &Value, around: &Surroundings<'_>) -> Endpoints {
-    let owner = text(service, &["metadata", "name"]);
-    let label = ["metadata", "labels", "kubernetes.io/service-name"];
-    let slices =
-        around.endpoint_slices.iter().filter(|slice| owner.is_some() && text(slice, &label) == owner);
+    let slices = named(service).into_iter().flat_map(|name| around.ask(Question::SlicesOf(name)));
     let mut serving = slices.filter(|slice| list(slice, &["endpoints"]).iter().any(is_ready)).peekable();
     if serving.peek().is_none() {
         return Endpoints::None;

@@ -41,6 +41,8 @@ pub enum Trouble {
     NamesRejected,
     /// The controller says that it is stalled.
     Stalled,
+    /// The health rule of its template says that it has failed.
+    Rule,
 }
 
 impl Trouble {
@@ -55,9 +57,12 @@ impl Trouble {
     #[must_use]
     pub fn patience(self) -> Option<Duration> {
         match self {
-            Self::ImageName | Self::JobFailed | Self::Deadline | Self::NamesRejected | Self::Stalled => {
-                Some(Duration::ZERO)
-            }
+            Self::ImageName
+            | Self::JobFailed
+            | Self::Deadline
+            | Self::NamesRejected
+            | Self::Stalled
+            | Self::Rule => Some(Duration::ZERO),
             Self::ImagePull => Some(IMAGE),
             Self::ContainerConfig | Self::Quota | Self::Rejected | Self::Volume | Self::Unschedulable => {
                 Some(OTHERS)
@@ -89,6 +94,7 @@ impl Trouble {
             Self::Deadline => "deadline",
             Self::NamesRejected => "names-rejected",
             Self::Stalled => "stalled",
+            Self::Rule => "rule",
         }
     }
 }
