@@ -46,6 +46,7 @@ lab-test: ## test the lab itself: kills, restarts and stops it
 	@tests/lab/test
 
 bench: build ## what mimeo costs, beside its peers on a control plane of its own (a table, and target/bench/results.json)
+	@cargo build --release --locked --package testkit --example wire
 	@tests/bench/run
 
 .PHONY: test soak

@@ -24,6 +24,7 @@ class Request:
         self.path = self.uri.partition("?")[0]
         self.code = event.get("responseStatus", {}).get("code", 0)
         self.received = datetime.datetime.fromisoformat(event["requestReceivedTimestamp"])
+        self.completed = datetime.datetime.fromisoformat(event["stageTimestamp"])
         self.resource = target.get("resource", "")
         self.object = (self.resource, target.get("namespace", ""), target.get("name", ""))
         self.counted_as = "requests"
@@ -36,6 +37,9 @@ class Request:
         if self.verb not in MUTATING or not 200 <= self.code < 300:
             return False
         return "dryRun=" not in self.uri and self.resource != "leases" and not self.is_review()
+
+    def is_lease_write(self):
+        return self.resource == "leases" and self.verb in MUTATING and 200 <= self.code < 300
 
     def __str__(self):
         uri = urllib.parse.unquote(self.uri)
