@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use cluster::{Deleted, Lease, Propagation};
 use futures::{StreamExt as _, stream};
-use plan::{Action, Desired, FIELD_MANAGER, Inventory, Key, ObjectRef, Origin, Plan, Stage, Step, Wave};
+use plan::{
+    Action, Desired, DryRun, FIELD_MANAGER, Inventory, Key, ObjectRef, Origin, Plan, Stage, Step, Wave,
+};
 use rand::RngExt as _;
 use serde_json::{Value, json};
 use spec::{Category, Diagnostic};
@@ -367,9 +369,8 @@ async fn update(session: &Session, lease: &Lease, step: &Step, wanted: &Desired)
     Err(moved(step, "it changes faster than it can be written"))
 }
 
-/// After a conflict: the new resourceVersion, if it is still the object the plan saw and mimeo still owns
-/// fields of it. A field that somebody took in between is refused by the apply itself, unless the plan takes
-/// fields of this object back.
+/// After a conflict: the new resourceVersion, if it is still the object the plan saw, with the same values in
+/// the fields that mimeo owns, and nobody else has taken a field than the plan takes back.
 async fn unchanged_version(
     session: &Session,
     resource: &cluster::Resource,
@@ -383,9 +384,21 @@ async fn unchanged_version(
         return Err(moved(step, "it was deleted and made again"));
     }
     // Another run would have changed the epoch, which was read before this.
-    let owned = plan::owned_fields(&live, FIELD_MANAGER);
+    let owned = plan::owned_digest(&live, FIELD_MANAGER);
     if owned.is_none() {
         return Err(moved(step, "mimeo owns none of its fields any more"));
+    }
+    if owned != step.owned {
+        return Err(moved(step, "somebody changed fields that mimeo owns"));
+    }
+    // A forced write would take every field; the plan showed some.
+    if !step.takes_back.is_empty() {
+        let answer = session.cluster.dry_run(resource, &step.object, &wanted.manifest, false).await;
+        match answer.map_err(|error| located(error, wanted))? {
+            DryRun::Conflict(fields) if fields == step.takes_back => {}
+            DryRun::Conflict(_) => return Err(moved(step, "other fields belong to other managers now")),
+            _ => return Err(moved(step, "nobody holds the fields any more that the plan takes back")),
+        }
     }
     tracing::debug!(object = %wanted.object, "somebody else wrote it; its owned fields are the same");
     Ok(plan::text(&live, &["metadata", "resourceVersion"]).unwrap_or_default().to_owned())

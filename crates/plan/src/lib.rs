@@ -22,7 +22,7 @@ mod teardown;
 pub use desired::{
     Desired, ENVIRONMENT_LABEL, OWNER_ANNOTATION, Order, Origin, Rerun, Stage, desired_digest,
 };
-pub use diff::{FieldChange, diff, diff_present};
+pub use diff::{FieldChange, ORDER, diff, diff_present};
 pub use guard::Refusal;
 pub use inventory::{Entry, Inventory};
 pub use object::{Key, ObjectRef, at, text, uid};

@@ -235,6 +235,7 @@ fn step(
         resource_version: live
             .and_then(|live| text(live, &["metadata", "resourceVersion"]))
             .map(str::to_owned),
+        owned: live.and_then(|live| owned_digest(live, FIELD_MANAGER)),
     }
 }
 
@@ -343,6 +344,7 @@ fn prune(inputs: &Inputs<'_>) -> (Vec<Step>, Vec<Note>) {
                 going: is_terminating(live),
                 uid: uid(live).map(str::to_owned),
                 resource_version: None,
+                owned: None,
             }),
             Ownership::Ours { marked: false } => {
                 note(
