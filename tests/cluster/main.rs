@@ -4,6 +4,7 @@
 //! lab that is up. `KEEP=1` leaves what a failed test made.
 
 mod crash;
+mod diffs;
 mod errors;
 mod faults;
 mod foreign;

@@ -85,10 +85,11 @@ fn project(live: &Value, fields: &Value) -> Value {
 fn project_object(live: &Value, fields: &Map<String, Value>) -> Value {
     let mut kept = Map::new();
     for (key, inner) in fields {
-        if let Some(name) = key.strip_prefix("f:")
-            && let Some(value) = live.get(name)
-        {
-            kept.insert(name.to_owned(), project(value, inner));
+        if let Some(name) = key.strip_prefix("f:") {
+            // `false`, `0` and the like are owned, but the server leaves them out: whether they are still ours
+            // must show, or nobody sees it when another manager sets them.
+            let value = live.get(name).map_or(Value::Null, |value| project(value, inner));
+            kept.insert(name.to_owned(), value);
         }
     }
     kept.into()
@@ -203,5 +204,18 @@ mod tests {
         let digest = |names: &[&str]| owned_digest(&live(names), "mimeo").unwrap();
         assert_eq!(digest(&["A", "B"]), digest(&["X", "A", "X2", "B"]));
         assert_ne!(digest(&["A", "B"]), digest(&["B", "A"]));
+    }
+
+    #[test]
+    fn a_field_that_the_server_leaves_out_is_seen_when_another_manager_takes_it() {
+        let live = |fields: Value, spec: Value| {
+            let entry = json!({"manager": "mimeo", "operation": "Apply", "fieldsV1": {"f:spec": fields}});
+            json!({"spec": spec, "metadata": {"managedFields": [entry]}})
+        };
+        let ours = json!({"f:type": {}, "f:publishNotReadyAddresses": {}});
+        let before = live(ours, json!({"type": "ClusterIP"}));
+        let after =
+            live(json!({"f:type": {}}), json!({"type": "ClusterIP", "publishNotReadyAddresses": true}));
+        assert_ne!(owned_digest(&before, "mimeo"), owned_digest(&after, "mimeo"));
     }
 }
