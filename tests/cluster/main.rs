@@ -5,6 +5,7 @@
 
 mod crash;
 mod diffs;
+mod drift;
 mod errors;
 mod faults;
 mod foreign;
