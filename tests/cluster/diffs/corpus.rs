@@ -104,7 +104,7 @@ pub fn set(object: &mut Value, pointer: &str, value: Option<&Value>) {
                 None => return,
             },
             other => {
-                if value.is_none() && !other.get(step).is_some_and(|inner| !inner.is_null()) {
+                if value.is_none() && other.get(step).is_none_or(Value::is_null) {
                     return;
                 }
                 if other.get(step).is_none_or(Value::is_null) {
