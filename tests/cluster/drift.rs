@@ -26,6 +26,16 @@ spec:
   selector: {matchLabels: {app: fixed}}
   template:
     metadata: {labels: {app: fixed}}
+    spec: {containers: [{name: main, image: "registry.example.com/app:1"}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: ordered}
+spec:
+  replicas: 0
+  selector: {matchLabels: {app: ordered}}
+  template:
+    metadata: {labels: {app: ordered}}
     spec: {containers: [{name: main, image: "registry.example.com/app:1", env: [{name: A, value: "1"}, {name: B, value: "$(A)"}]}]}
 ---
 apiVersion: apps/v1
@@ -75,13 +85,18 @@ impl<'a> Stage<'a> {
 
     /// Replaces the object with what `change` makes of it, as `kubectl edit` does.
     fn edit(&self, object: &str, change: impl Fn(&mut Value)) -> Result<()> {
-        let mut live = self.live(object)?;
-        change(&mut live);
         let path = format!("{}?fieldManager=kubectl-edit", self.path(object));
-        let answer =
-            self.case.cluster.api.send("PUT", &path, "application/json", live.to_string().as_bytes())?;
-        ensure!(answer.is_ok(), "{}", answer.message());
-        Ok(())
+        loop {
+            let mut live = self.live(object)?;
+            change(&mut live);
+            let body = live.to_string();
+            let answer = self.case.cluster.api.send("PUT", &path, "application/json", body.as_bytes())?;
+            // A controller may have been faster.
+            if answer.status != 409 {
+                ensure!(answer.is_ok(), "{}", answer.message());
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -112,7 +127,7 @@ fn is_undone_where_it_is_ours_and_left_where_it_is_not() -> Result<()> {
                 env.swap(0, 1);
             }
         };
-        stage.edit("deployments/fixed", swap)?;
+        stage.edit("deployments/ordered", swap)?;
         stage
             .edit("configmaps/settings", |live| live["data"] = json!({"a": "theirs", "c": "3", "d": "4"}))?;
         let shown = stage.run("diff", 1)?;
@@ -124,11 +139,11 @@ fn is_undone_where_it_is_ours_and_left_where_it_is_not() -> Result<()> {
         ensure!(
             stage.live("configmaps/settings")?["data"] == json!({"a": "1", "b": "2", "c": "3", "d": "4"})
         );
-        let fixed = stage.live("deployments/fixed")?;
-        let names = fixed["spec"]["template"]["spec"]["containers"][0]["env"].as_array().cloned();
+        let (fixed, ordered) = (stage.live("deployments/fixed")?, stage.live("deployments/ordered")?);
+        let names = ordered["spec"]["template"]["spec"]["containers"][0]["env"].as_array().cloned();
         let names: Vec<Value> =
             names.into_iter().flatten().map(|variable| variable["name"].clone()).collect();
-        ensure!(fixed["spec"]["replicas"] == 0 && names == ["A", "B"], "{fixed}");
+        ensure!(fixed["spec"]["replicas"] == 0 && names == ["A", "B"], "{fixed}\n{ordered}");
         ensure!(stage.live("deployments/scaled")?["spec"] == left, "what is not ours is left");
         stage.run("diff", 0).map(drop)
     })
