@@ -246,7 +246,7 @@ impl<'a> Walk<'a> {
                 let title = thing.title();
                 let place = &collections[&title];
                 let verdict = judge(&self.case.cluster.api, place, &manifests[&title])?;
-                let own = thing.manifest == thing.applied;
+                let own = thing.is_as_applied();
                 if matches!(verdict, Verdict::Conflict(_)) && !own {
                     refused.push(title.clone());
                 }

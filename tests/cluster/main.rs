@@ -20,6 +20,7 @@ mod planned;
 mod preview;
 mod reads;
 mod rights;
+mod secrets;
 mod stale;
 mod together;
 mod trouble;

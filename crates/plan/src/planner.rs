@@ -185,7 +185,12 @@ fn step_for(inputs: &Inputs<'_>, desired: &Desired) -> Result<Option<Step>, Refu
         Some(DryRun::Becomes(after)) => {
             let changes = diff(live, after);
             let drifted = entry.is_some_and(|entry| entry.desired == desired_digest(desired));
-            let reason = if drifted { TAKEN_BACK } else { "the template or its values changed" };
+            let reason = match drifted {
+                // Of its values nothing is remembered: either side may have changed them.
+                true if is_secret(&desired.manifest) => "its values are not those of the template",
+                true => TAKEN_BACK,
+                false => "the template or its values changed",
+            };
             (!changes.is_empty()).then(|| step(desired, Action::Update, reason, changes, Some(live)))
         }
     })

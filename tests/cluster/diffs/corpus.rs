@@ -33,6 +33,22 @@ impl Thing {
     pub fn title(&self) -> String {
         title(&self.manifest)
     }
+
+    /// Whether the template is as it was applied. Of a Secret's values mimeo remembers nothing: which keys it
+    /// has decides.
+    pub fn is_as_applied(&self) -> bool {
+        let remembered = |manifest: &Value| {
+            let mut manifest = manifest.clone();
+            if manifest["kind"] == "Secret" {
+                for field in ["data", "stringData"] {
+                    let values = manifest[field].as_object_mut().map(Map::values_mut);
+                    values.into_iter().flatten().for_each(|value| *value = Value::Null);
+                }
+            }
+            manifest
+        };
+        remembered(&self.manifest) == remembered(&self.applied)
+    }
 }
 
 /// `Kind/name`.
