@@ -391,13 +391,20 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Without what controllers note in an object's annotations by the way.
+/// Without what controllers note in an object's annotations by the way, and the ports of nodes: a dry run names
+/// ports that nobody gets.
 fn without_controllers(object: &Value) -> Value {
     let mut object = content(object);
     if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
         annotations.retain(|key, _| {
             !key.starts_with("deployment.kubernetes.io/") && !key.contains("daemonset.template")
         });
+    }
+    let ports = object.pointer_mut("/spec/ports").and_then(Value::as_array_mut);
+    for port in ports.into_iter().flatten() {
+        if let Some(fields) = port.as_object_mut() {
+            fields.remove("nodePort");
+        }
     }
     object
 }

@@ -106,6 +106,24 @@ fn is_settled(desired: &Desired, live: &Value, entry: Option<&Entry>) -> bool {
             && entry.desired == desired_digest(desired)
             && Some(&entry.owned) == owned_digest(live, FIELD_MANAGER).as_ref()
     }) && !secret_differs(desired, live)
+        && !(is_custom(&desired.object) && lacks_empty(&desired.manifest, live))
+}
+
+/// Whether the kind is defined by a CustomResourceDefinition; by its group, as nothing else is known here.
+fn is_custom(object: &ObjectRef) -> bool {
+    object.group.contains('.') && !object.group.ends_with(".k8s.io")
+}
+
+/// Whether a list or map that is wanted empty is not there. Nobody owns it, as `fieldsV1` names elements only;
+/// of its own kinds the server leaves empty ones out.
+fn lacks_empty(wanted: &Value, live: &Value) -> bool {
+    let Some(fields) = wanted.as_object() else { return false };
+    fields.iter().any(|(key, value)| match (value, live.get(key)) {
+        (Value::Object(inner), None) => inner.is_empty(),
+        (Value::Array(items), None) => items.is_empty(),
+        (_, None) => false,
+        (value, Some(live)) => lacks_empty(value, live),
+    })
 }
 
 /// Compares the values of a Secret themselves: no digest of them is kept anywhere.
