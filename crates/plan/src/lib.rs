@@ -29,7 +29,7 @@ pub use object::{Key, ObjectRef, at, text, uid};
 pub use observed::{DryRun, Observed};
 pub use owned::{FIELD_MANAGER, canonical, digest, other_managers, owned_digest, owned_fields};
 pub use ownership::{Ownership, Provenance, is_sent_by, keeps, ownership};
-pub use planner::{Inputs, is_terminating, needs_dry_run, plan, was_applied};
+pub use planner::{Inputs, is_terminating, lacks_empties, needs_dry_run, plan, was_applied};
 pub use redact::{drop_secret_values, is_secret};
 pub use steps::{Action, Note, Plan, Step, Wave};
 pub use teardown::{TeardownPhase, teardown};

@@ -106,7 +106,14 @@ fn is_settled(desired: &Desired, live: &Value, entry: Option<&Entry>) -> bool {
             && entry.desired == desired_digest(desired)
             && Some(&entry.owned) == owned_digest(live, FIELD_MANAGER).as_ref()
     }) && !secret_differs(desired, live)
-        && !(is_custom(&desired.object) && lacks_empty(&desired.manifest, live))
+        && !lacks_empties(desired, live)
+}
+
+/// Whether a custom resource lacks a list or map that is wanted empty: when somebody removed it, and also after
+/// the apply that took its last element away. An apply to such an object writes it.
+#[must_use]
+pub fn lacks_empties(desired: &Desired, live: &Value) -> bool {
+    is_custom(&desired.object) && lacks_empty(&desired.manifest, live)
 }
 
 /// Whether the kind is defined by a CustomResourceDefinition; by its group, as nothing else is known here.
