@@ -5,6 +5,8 @@
 
 mod crash;
 mod definitions;
+mod diffs;
+mod drift;
 mod errors;
 mod faults;
 mod foreign;
@@ -21,6 +23,7 @@ mod planned;
 mod preview;
 mod reads;
 mod rights;
+mod secrets;
 mod stale;
 mod teardown;
 mod together;

@@ -11,7 +11,7 @@ use cluster::{
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
-use plan::{Key, ObjectRef, Plan, Provenance, Stage};
+use plan::{DryRun, Key, ObjectRef, Plan, Provenance, Stage};
 use render::{NamespacePolicy, Rendered};
 use serde_json::Value;
 use spec::{Category, Diagnostic};
@@ -436,7 +436,13 @@ async fn carry_out(
             && (!noted || view.observed.dry_runs.contains_key(&key))
             && !changed.contains(&key)
         {
-            write_ahead::settle(inventory, desired, seen);
+            // As the server would answer an apply: somebody may have changed a field there and back, and own
+            // it by now. With what is owned today, his next change of it would go unseen.
+            let settled = match view.observed.dry_runs.get(&key) {
+                Some(DryRun::Becomes(after)) => after,
+                _ => seen,
+            };
+            write_ahead::settle(inventory, desired, settled);
         }
     }
     Ok((components(rendered, &live, &rules, session.cluster.now()), gates))

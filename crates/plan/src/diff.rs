@@ -10,12 +10,20 @@ use crate::redact;
 pub struct FieldChange {
     /// Path such as `spec.template.spec.containers[name=web].image`.
     pub path: String,
-    /// The value now; absent when the field is new.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The value now; absent when the field is new. `null` is a value, too.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
     /// The value after; absent when the field goes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
+}
+
+/// What stands behind the path of a list whose items only change places; the values are their keys then.
+pub const ORDER: &str = " (order)";
+
+/// A field that is there has a value, even if that is `null`.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 /// Compares two versions of an object as the server stores them. Bookkeeping of the server (status,
@@ -57,7 +65,12 @@ fn comparable(object: &Value) -> Value {
 }
 
 fn hide(change: &mut FieldChange) {
-    if !(change.path.starts_with("data") || change.path.starts_with("stringData")) {
+    let values = ["data", "stringData"].iter().any(|field| {
+        change.path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    });
+    if !values && !change.path.contains(redact::LAST_APPLIED) {
+        redact::drop_last_applied(&mut change.before);
+        redact::drop_last_applied(&mut change.after);
         return;
     }
     for (side, label) in [(&mut change.before, "(secret before)"), (&mut change.after, "(secret after)")] {
@@ -104,6 +117,19 @@ fn walk_list(path: &str, before: &[Value], after: &[Value], changes: &mut Vec<Fi
     for item in after.iter().filter(|item| find(before, &item[key]).is_none()) {
         walk(label(&item[key]), None, Some(item), changes);
     }
+    let kept = |items: &[Value], others: &[Value]| -> Vec<Value> {
+        let both = items.iter().filter(|item| find(others, &item[key]).is_some());
+        both.map(|item| item[key].clone()).collect()
+    };
+    // Variables may refer to those before them, and init containers run one after the other.
+    if kept(before, after) != kept(after, before) {
+        let keys = |items: &[Value]| Some(items.iter().map(|item| item[key].clone()).collect());
+        changes.push(FieldChange {
+            path: format!("{path}{ORDER}"),
+            before: keys(before),
+            after: keys(after),
+        });
+    }
 }
 
 /// The field that identifies the items of a list on both sides, if there is one.
@@ -124,7 +150,7 @@ fn list_key(before: &[Value], after: &[Value]) -> Option<&'static str> {
 }
 
 fn join(path: &str, key: &str) -> String {
-    let quoted = key.contains(['.', '/']);
+    let quoted = key.contains(|c: char| !c.is_ascii_alphanumeric() && !"-_$".contains(c)) || key.is_empty();
     match (path.is_empty(), quoted) {
         (true, _) => key.to_owned(),
         (false, true) => format!("{path}[\"{key}\"]"),
@@ -143,8 +169,10 @@ mod tests {
         let before = json!({"kind": "Deployment", "spec": {"containers": [{"name": "web", "image": "a:1"}, {"name": "side", "image": "b:1"}]}});
         let after = json!({"kind": "Deployment", "spec": {"containers": [{"name": "side", "image": "b:1"}, {"name": "web", "image": "a:2"}]}});
         let changes = diff(&before, &after);
-        assert_eq!(changes.len(), 1);
+        assert_eq!(changes.len(), 2);
         assert_eq!(changes[0].path, "spec.containers[name=web].image");
+        assert_eq!(changes[1].path, "spec.containers (order)");
+        assert_eq!(changes[1].after, Some(json!(["side", "web"])));
         assert_eq!(
             (changes[0].before.clone(), changes[0].after.clone()),
             (Some(json!("a:1")), Some(json!("a:2")))
@@ -158,5 +186,63 @@ mod tests {
         let shown = serde_json::to_string(&diff(&before, &after)).unwrap();
         assert!(shown.contains("data.password") && shown.contains("data.new"), "{shown}");
         assert!(!shown.contains("aHVudGVyMg") && !shown.contains("Y2FuYXJ5"), "{shown}");
+    }
+
+    #[test]
+    fn an_item_that_comes_or_goes_moves_no_other() {
+        let list = |names: &[&str]| {
+            let items: Vec<Value> = names.iter().map(|name| json!({"name": name, "value": "1"})).collect();
+            json!({"env": items})
+        };
+        let paths = |before: &[&str], after: &[&str]| -> Vec<String> {
+            diff(&list(before), &list(after)).into_iter().map(|change| change.path).collect()
+        };
+        assert_eq!(paths(&["A", "B"], &["A", "C", "B"]), ["env[name=C]"]);
+        assert_eq!(paths(&["A", "B", "C"], &["A", "C"]), ["env[name=B]"]);
+        assert_eq!(paths(&["A", "B", "C"], &["C", "A"]), ["env[name=B]", "env (order)"]);
+    }
+
+    #[test]
+    fn a_null_is_a_value_also_in_a_file() {
+        let changes = diff(&json!({"spec": {"a": null, "b": 1}}), &json!({"spec": {"b": null}}));
+        assert_eq!(changes.len(), 2);
+        assert_eq!((&changes[0].before, &changes[0].after), (&Some(Value::Null), &None));
+        assert_eq!((&changes[1].before, &changes[1].after), (&Some(json!(1)), &Some(Value::Null)));
+        let text = serde_json::to_string(&changes).unwrap();
+        assert_eq!(serde_json::from_str::<Vec<FieldChange>>(&text).unwrap(), changes);
+    }
+
+    #[test]
+    fn a_secret_is_hidden_in_every_shape() {
+        let secret = |body: Value| {
+            let mut all = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}});
+            for (key, value) in body.as_object().unwrap() {
+                all[key] = value.clone();
+            }
+            all
+        };
+        let applied = |value: &str| json!({"name": "s", "annotations": {"kubectl.kubernetes.io/last-applied-configuration": value}});
+        let empty = secret(json!({}));
+        for shape in [
+            json!({"data": {"a": "canary"}}),
+            json!({"data": {"a.b/c": "canary"}}),
+            json!({"data": {"": "canary"}}),
+            json!({"data": ["canary"]}),
+            json!({"data": "canary"}),
+            json!({"stringData": {"a": "canary\ncanary"}}),
+            json!({"metadata": applied("canary")}),
+        ] {
+            let other =
+                secret(serde_json::from_str(&shape.to_string().replace("canary", "canaries")).unwrap());
+            let this = secret(shape.clone());
+            for (before, after) in [(&empty, &this), (&this, &empty), (&this, &other)] {
+                let changes = diff(before, after);
+                assert!(!changes.is_empty(), "{shape}");
+                let shown = serde_json::to_string(&changes).unwrap();
+                assert!(!shown.contains("canar"), "{shown}");
+                let shown = serde_json::to_string(&diff_present(before, after)).unwrap();
+                assert!(!shown.contains("canar"), "{shown}");
+            }
+        }
     }
 }

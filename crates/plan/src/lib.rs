@@ -28,7 +28,7 @@ pub use definition::Definition;
 pub use desired::{
     Desired, ENVIRONMENT_LABEL, OWNER_ANNOTATION, Order, Origin, Rerun, Stage, desired_digest,
 };
-pub use diff::{FieldChange, diff, diff_present};
+pub use diff::{FieldChange, ORDER, diff, diff_present};
 pub use guard::{Limits, Refusal, beyond};
 pub use inventory::{Entry, Inventory};
 pub use object::{Key, ObjectRef, at, text, uid};
@@ -36,7 +36,7 @@ pub use observed::{DryRun, Observed};
 pub use outline::{Line, StepKind};
 pub use owned::{FIELD_MANAGER, canonical, digest, other_managers, owned_digest, owned_fields};
 pub use ownership::{Ownership, Provenance, is_sent_by, keeps, ownership};
-pub use planner::{Inputs, is_terminating, needs_dry_run, plan, was_applied};
+pub use planner::{Inputs, is_terminating, lacks_empties, needs_dry_run, plan, was_applied};
 pub use redact::{drop_secret_values, is_secret};
 pub use steps::{Action, Note, Plan, Step, Wave};
 pub use teardown::{Phase, TeardownPhase, is_custom, phase_of, prune_groups, teardown};

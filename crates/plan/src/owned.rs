@@ -85,39 +85,40 @@ fn project(live: &Value, fields: &Value) -> Value {
 fn project_object(live: &Value, fields: &Map<String, Value>) -> Value {
     let mut kept = Map::new();
     for (key, inner) in fields {
-        if let Some(name) = key.strip_prefix("f:")
-            && let Some(value) = live.get(name)
-        {
-            kept.insert(name.to_owned(), project(value, inner));
+        if let Some(name) = key.strip_prefix("f:") {
+            // `false`, `0` and the like are owned, but the server leaves them out: whether they are still ours
+            // must show, or nobody sees it when another manager sets them.
+            let value = live.get(name).map_or(Value::Null, |value| project(value, inner));
+            kept.insert(name.to_owned(), value);
         }
     }
     kept.into()
 }
 
 fn project_list(items: &[Value], fields: &Map<String, Value>) -> Value {
-    let mut kept = Vec::new();
+    let mut kept: Vec<(usize, Value)> = Vec::new();
     for (key, inner) in fields {
         if let Some(wanted) = key.strip_prefix("k:").and_then(parse) {
-            if let Some(item) = items.iter().find(|item| has_key(item, &wanted)) {
-                let mut element = project(item, inner);
+            if let Some(index) = items.iter().position(|item| has_key(item, &wanted)) {
+                let mut element = project(&items[index], inner);
                 if element.is_null() {
                     element = wanted;
                 }
-                kept.push(element);
+                kept.push((index, element));
             }
         } else if let Some(wanted) = key.strip_prefix("v:").and_then(parse) {
-            if items.contains(&wanted) {
-                kept.push(wanted);
+            if let Some(index) = items.iter().position(|item| *item == wanted) {
+                kept.push((index, wanted));
             }
         } else if let Some(index) = key.strip_prefix("i:").and_then(|index| index.parse::<usize>().ok())
             && let Some(item) = items.get(index)
         {
-            kept.push(project(item, inner));
+            kept.push((index, project(item, inner)));
         }
     }
-    // The server may list the keys of a list map in any order.
-    kept.sort_by_cached_key(|item| canonical(item).to_string());
-    Value::Array(kept)
+    // As they stand in the object: the server names them in any order, and an apply puts ours back in order.
+    kept.sort_by_key(|(index, _)| *index);
+    Value::Array(kept.into_iter().map(|(_, item)| item).collect())
 }
 
 fn parse(text: &str) -> Option<Value> {
@@ -188,5 +189,33 @@ mod tests {
         let mut ours = live();
         ours["spec"]["ports"][0]["name"] = json!("web");
         assert_ne!(before, owned_digest(&ours, "mimeo"));
+    }
+
+    #[test]
+    fn items_of_ours_that_change_places_move_the_digest_and_foreign_ones_do_not() {
+        let live = |names: &[&str]| {
+            let items: Vec<Value> = names.iter().map(|name| json!({"name": name, "value": "1"})).collect();
+            let own = json!({".": {}, "f:name": {}, "f:value": {}});
+            let fields = json!({"f:env": {"k:{\"name\":\"B\"}": own, "k:{\"name\":\"A\"}": own}});
+            json!({"env": items, "metadata": {"managedFields": [
+                {"manager": "mimeo", "operation": "Apply", "fieldsV1": fields}
+            ]}})
+        };
+        let digest = |names: &[&str]| owned_digest(&live(names), "mimeo").unwrap();
+        assert_eq!(digest(&["A", "B"]), digest(&["X", "A", "X2", "B"]));
+        assert_ne!(digest(&["A", "B"]), digest(&["B", "A"]));
+    }
+
+    #[test]
+    fn a_field_that_the_server_leaves_out_is_seen_when_another_manager_takes_it() {
+        let live = |fields: Value, spec: Value| {
+            let entry = json!({"manager": "mimeo", "operation": "Apply", "fieldsV1": {"f:spec": fields}});
+            json!({"spec": spec, "metadata": {"managedFields": [entry]}})
+        };
+        let ours = json!({"f:type": {}, "f:publishNotReadyAddresses": {}});
+        let before = live(ours, json!({"type": "ClusterIP"}));
+        let after =
+            live(json!({"f:type": {}}), json!({"type": "ClusterIP", "publishNotReadyAddresses": true}));
+        assert_ne!(owned_digest(&before, "mimeo"), owned_digest(&after, "mimeo"));
     }
 }

@@ -112,6 +112,31 @@ fn is_settled(desired: &Desired, live: &Value, entry: Option<&Entry>) -> bool {
             && entry.desired == desired_digest(desired)
             && Some(&entry.owned) == owned_digest(live, FIELD_MANAGER).as_ref()
     }) && !secret_differs(desired, live)
+        && !lacks_empties(desired, live)
+}
+
+/// Whether a custom resource lacks a list or map that is wanted empty: when somebody removed it, and also after
+/// the apply that took its last element away. An apply to such an object writes it.
+#[must_use]
+pub fn lacks_empties(desired: &Desired, live: &Value) -> bool {
+    is_custom(&desired.object) && lacks_empty(&desired.manifest, live)
+}
+
+/// Whether the kind is defined by a CustomResourceDefinition; by its group, as nothing else is known here.
+fn is_custom(object: &ObjectRef) -> bool {
+    object.group.contains('.') && !object.group.ends_with(".k8s.io")
+}
+
+/// Whether a list or map that is wanted empty is not there. Nobody owns it, as `fieldsV1` names elements only;
+/// of its own kinds the server leaves empty ones out.
+fn lacks_empty(wanted: &Value, live: &Value) -> bool {
+    let Some(fields) = wanted.as_object() else { return false };
+    fields.iter().any(|(key, value)| match (value, live.get(key)) {
+        (Value::Object(inner), None) => inner.is_empty(),
+        (Value::Array(items), None) => items.is_empty(),
+        (_, None) => false,
+        (value, Some(live)) => lacks_empty(value, live),
+    })
 }
 
 /// Compares the values of a Secret themselves: no digest of them is kept anywhere.
@@ -205,10 +230,13 @@ fn change(
             let drifted = entry.is_some_and(|entry| entry.desired == desired_digest(desired));
             let reason = if moved::is_all(&changes) {
                 moved::reason(entry, desired).unwrap_or_else(|| TAKEN_BACK.to_owned())
-            } else if drifted {
-                TAKEN_BACK.to_owned()
             } else {
-                "the template or its values changed".to_owned()
+                match drifted {
+                    // Of its values nothing is remembered: either side may have changed them.
+                    true if is_secret(&desired.manifest) => "its values are not those of the template".to_owned(),
+                    true => TAKEN_BACK.to_owned(),
+                    false => "the template or its values changed".to_owned(),
+                }
             };
             (!changes.is_empty()).then(|| step(desired, Action::Update, &reason, changes, Some(live)))
         }
@@ -238,6 +266,7 @@ pub(crate) fn step(
         resource_version: live
             .and_then(|live| text(live, &["metadata", "resourceVersion"]))
             .map(str::to_owned),
+        owned: live.and_then(|live| owned_digest(live, FIELD_MANAGER)),
     }
 }
 

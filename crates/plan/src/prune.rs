@@ -37,6 +37,7 @@ pub(crate) fn prune(inputs: &Inputs<'_>) -> (Vec<Step>, Vec<Note>) {
                 going: is_terminating(live),
                 uid: uid(live).map(str::to_owned),
                 resource_version: None,
+                owned: None,
             }),
             Ownership::Ours { marked: false } => {
                 note(

@@ -5,6 +5,25 @@ use serde_json::{Value, json};
 /// What stands for a secret value that is the same on both sides, or only on one.
 pub const HIDDEN: &str = "(hidden)";
 
+/// The annotation in which kubectl's client-side apply keeps a copy of the whole Secret.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Hides the value of that annotation inside annotations, or metadata, that come or go as a whole.
+pub fn drop_last_applied(value: &mut Option<Value>) {
+    let Some(Value::Object(fields)) = value else { return };
+    let inner = if fields.contains_key("annotations") { fields.get_mut("annotations") } else { None };
+    match inner {
+        Some(Value::Object(annotations)) => hide_last_applied(annotations),
+        _ => hide_last_applied(fields),
+    }
+}
+
+fn hide_last_applied(annotations: &mut serde_json::Map<String, Value>) {
+    if let Some(value) = annotations.get_mut(LAST_APPLIED) {
+        *value = json!(HIDDEN);
+    }
+}
+
 /// Whether the object is a core/v1 Secret.
 #[must_use]
 pub fn is_secret(manifest: &Value) -> bool {
@@ -22,8 +41,7 @@ pub fn drop_secret_values(manifest: &mut Value) {
         }
     }
     if let Some(annotations) = manifest.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
-        // kubectl's client-side apply keeps a copy of the whole Secret there.
-        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        annotations.remove(LAST_APPLIED);
     }
 }
 

@@ -72,6 +72,9 @@ pub struct Step {
     /// resourceVersion of the live object the plan saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<String>,
+    /// Digest of the fields mimeo owned of that object: a write that comes late compares it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owned: Option<String>,
 }
 
 /// Steps that run side by side, and what must be healthy before the next wave.
@@ -230,6 +233,7 @@ mod tests {
             going: false,
             uid: Some(uid.into()),
             resource_version: Some(resource_version.into()),
+            owned: None,
         }
     }
 

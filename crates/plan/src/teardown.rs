@@ -296,6 +296,7 @@ mod tests {
             going: false,
             uid: None,
             resource_version: None,
+            owned: None,
         };
         let mut steps = vec![
             step("apiextensions.k8s.io", "CustomResourceDefinition", 2, Stage::Config),

@@ -273,6 +273,32 @@ fn a_foreign_change_of_a_field_of_ours_is_undone_and_of_another_left() {
 }
 
 #[test]
+fn an_empty_list_of_a_custom_resource_that_somebody_removed_is_asked_about() {
+    let mut world = World::settled();
+    let body = json!({"spec": {"tags": [], "more": {"free": {}}}});
+    let file = Origin::Template { file: "templates/t/manifests/a.yaml".into(), line: 1 };
+    let order = (0, Stage::Workload);
+    world.add("example.com", "Widget", "widget", Some("ns"), "store", order, file, body, vec![]);
+    assert!(needs_dry_run(&world.inputs()).is_empty());
+    let kept = world.live("Widget/widget").clone();
+    for pointer in ["/spec", "/spec/more"] {
+        *world.live("Widget/widget") = kept.clone();
+        let field = if pointer == "/spec" { "tags" } else { "free" };
+        let live = world.live("Widget/widget");
+        live.pointer_mut(pointer).unwrap().as_object_mut().unwrap().remove(field);
+        // As the server has it: nobody owns what is empty.
+        let spec = live.pointer_mut("/metadata/managedFields/0/fieldsV1").unwrap();
+        spec.as_object_mut().unwrap().remove("f:spec");
+        let live = live.clone();
+        let key = world.desired("Widget/widget").object.key();
+        let mut entry = world.inventory.get(&key).unwrap().clone();
+        entry.owned = owned_digest(&live, FIELD_MANAGER).unwrap();
+        world.inventory.put(entry);
+        assert_eq!(needs_dry_run(&world.inputs()).len(), 1, "{pointer}");
+    }
+}
+
+#[test]
 fn a_conflict_over_a_field_that_never_was_ours_is_refused() {
     let mut world = World::settled();
     world.desired("StatefulSet/store").manifest["spec"]["replicas"] = json!(3);

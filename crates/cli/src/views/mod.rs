@@ -2,6 +2,7 @@
 
 pub mod diagnostic;
 pub mod environments;
+mod field;
 pub mod plan;
 pub mod stale;
 

@@ -1,15 +1,12 @@
 //! A plan: what would change, object by object, field by field.
 
-use plan::{Action, FieldChange, Line, Plan, Step, StepKind};
+use plan::{Action, Line, Plan, Step, StepKind};
 use serde_json::Value;
 
 use crate::{
     ui::{BAD, DIM, GOOD, WARN},
-    views::plain,
+    views::{field, plain},
 };
-
-/// Longest value that is shown on one line.
-const LONGEST: usize = 100;
 
 /// For programs: the plan, the digest that approves it, and all of it as one list with the waits.
 pub fn json(plan: &Plan) -> Value {
@@ -104,46 +101,7 @@ fn step_lines(step: &Step) -> Vec<String> {
         step.object.short(),
         plain(&step.reason)
     )];
-    lines.extend(step.changes.iter().flat_map(change_lines));
+    lines.extend(step.changes.iter().flat_map(field::lines));
     lines.extend(step.takes_back.iter().map(|field| format!("    takes back {}", plain(field))));
     lines
-}
-
-fn change_lines(change: &FieldChange) -> Vec<String> {
-    if let (Some(Value::String(before)), Some(Value::String(after))) = (&change.before, &change.after)
-        && (before.contains('\n') || after.contains('\n'))
-    {
-        let mut lines = vec![format!("    {}:", change.path)];
-        lines.extend(text_diff(before, after));
-        return lines;
-    }
-    let show = |value: &Option<Value>| value.as_ref().map_or("(none)".to_owned(), short);
-    vec![format!("    {}: {} → {}", change.path, show(&change.before), show(&change.after))]
-}
-
-/// Lines that differ, with three lines around them.
-fn text_diff(before: &str, after: &str) -> Vec<String> {
-    let diff = similar::TextDiff::from_lines(before, after);
-    let mut lines = Vec::new();
-    for group in diff.grouped_ops(3) {
-        for op in group {
-            for change in diff.iter_changes(&op) {
-                let text = plain(change.value().trim_end_matches('\n'));
-                lines.push(match change.tag() {
-                    similar::ChangeTag::Equal => format!("        {text}"),
-                    similar::ChangeTag::Delete => format!("      {BAD}- {text}{BAD:#}"),
-                    similar::ChangeTag::Insert => format!("      {GOOD}+ {text}{GOOD:#}"),
-                });
-            }
-        }
-    }
-    lines
-}
-
-fn short(value: &Value) -> String {
-    let text = plain(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-    if text.chars().count() <= LONGEST {
-        return text;
-    }
-    format!("{}…", text.chars().take(LONGEST).collect::<String>())
 }
