@@ -3,6 +3,7 @@
 //! - [`Cluster`]: the lab, or the throw-away control plane that a test runs in ([`in_plane`]).
 //! - [`Case`]: one test's corner of a cluster: random names, an account of its own, a cleanup, and on
 //!   failure the objects, events and logs.
+//! - [`CaseFile`]: one file, one case.
 //! - [`Mimeo`]: runs the program, with the time of every line of its output.
 //! - [`GitRepo`]: a repository built from a fixture, commit by commit.
 //! - [`Gitea`]: a forge: the lab's, or one of a test's own.
@@ -17,6 +18,7 @@ mod account;
 mod api;
 mod audit;
 mod case;
+mod case_file;
 mod cluster;
 mod dump;
 mod fault;
@@ -36,6 +38,7 @@ pub use account::Account;
 pub use api::{Answer, Api, Kind};
 pub use audit::{AuditLog, AuditMark, Call, tally};
 pub use case::{Case, Environment};
+pub use case_file::CaseFile;
 pub use cluster::{Cluster, checkout};
 pub use fault::Fault;
 pub use forge_relay::{ForgeRelay, Harm, Traffic, Trouble};

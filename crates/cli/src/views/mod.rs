@@ -2,6 +2,7 @@
 
 pub mod diagnostic;
 pub mod environments;
+pub mod findings;
 pub mod plan;
 pub mod stale;
 
