@@ -3,6 +3,7 @@
 //! `make test` brings the lab up and runs them; `cargo test -p cli --test cluster NAME` runs one on a
 //! lab that is up. `KEEP=1` leaves what a failed test made.
 
+mod admission;
 mod crash;
 mod definitions;
 mod diffs;

@@ -57,7 +57,7 @@ pub struct Global {
     /// More detail; -vv shows what goes over the wire, without bodies
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
     pub verbose: u8,
-    /// How results and errors are written: text, wide, json, yaml, name
+    /// How results and errors are written: text, wide, json, yaml, name; `check` also sarif, github
     #[arg(short, long, global = true, default_value = "text", value_name = "FORMAT", help_heading = "Global options", value_parser = Destination::parse)]
     pub output: Destination,
 }
@@ -79,7 +79,11 @@ impl Destination {
         }
         match Output::from_str(text, false) {
             Ok(format) => Ok(Self { format, file: None }),
-            Err(_) => Err("known are text, wide, json, yaml, name; `plan` takes a FILE.json, too".to_owned()),
+            Err(_) => {
+                Err("known are text, wide, json, yaml, name; `check` also knows sarif and github, `plan` \
+                           takes a FILE.json"
+                    .to_owned())
+            }
         }
     }
 }
@@ -97,6 +101,10 @@ pub enum Output {
     Yaml,
     /// Names only.
     Name,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// Workflow commands, which GitHub and Gitea show at the lines of a pull request.
+    Github,
 }
 
 /// What to do.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use cluster::RefKind;
 use engine::{Error, plan_file::PlanRequest, up::Origin};
-use render::{Governor, Rendered, Request};
+use render::{Governor, Rendered, Request, Survey};
 use source::{Repository, Resolved};
 use spec::{Diagnostic, Files};
 
@@ -171,11 +171,45 @@ pub async fn rendering(
     });
     match tokio::time::timeout(RENDER_DEADLINE, work).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Diagnostic::error("TPL003", "rendering takes longer than 20 s")
-            .on(format!("environments/{spec}.yaml"))
-            .help("Look for loops in the templates of its components")
-            .into()),
+        Err(_) => Err(too_long(&spec)),
     }
+}
+
+/// Looks at everything one spec makes, as far as its mistakes allow, for versions of Kubernetes.
+pub async fn checked(
+    request: Request,
+    files: Arc<dyn Files>,
+    versions: Vec<check::Version>,
+) -> Result<(Survey, Vec<Diagnostic>), Error> {
+    let spec = request.spec.clone();
+    let work = blocking(move || {
+        let survey = render::survey(&request, &files);
+        let other = Request { ref_name: "the/other-branch".to_owned(), ..request };
+        let twin = survey.complete.then(|| render::render(&other, &files).ok()).flatten();
+        let found = survey.rendered.as_ref().map(|rendered| {
+            let twin = twin.as_ref().map(|(twin, _)| twin);
+            let complete = survey.complete;
+            check::check(&check::Question { rendered, complete, twin, versions: &versions })
+        });
+        Ok((survey, found.unwrap_or_default()))
+    });
+    match tokio::time::timeout(RENDER_DEADLINE, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(too_long(&spec)),
+    }
+}
+
+/// What is wrong with the templates of a commit by themselves.
+pub async fn templates(inputs: &Inputs, commit: &Commit) -> Result<Vec<Diagnostic>, Error> {
+    let (root, files) = (inputs.path.trim_matches('/').to_owned(), Arc::clone(&commit.files));
+    blocking(move || Ok(render::templates(&root, &files))).await
+}
+
+fn too_long(spec: &str) -> Error {
+    Diagnostic::error("TPL003", "rendering takes longer than 20 s")
+        .on(format!("environments/{spec}.yaml"))
+        .help("Look for loops in the templates of its components")
+        .into()
 }
 
 type Outcome = Result<(Rendered, Vec<Diagnostic>), Vec<Diagnostic>>;

@@ -66,7 +66,7 @@ impl Ui {
         match self.output {
             Output::Json => serde_json::to_string_pretty(value).ok(),
             Output::Yaml => spec::yaml::to_yaml(value).ok(),
-            Output::Text | Output::Wide | Output::Name => None,
+            Output::Text | Output::Wide | Output::Name | Output::Sarif | Output::Github => None,
         }
     }
 

@@ -252,7 +252,7 @@ pub fn before_delete(rendered: &Rendered) -> Result<Vec<HookMark>, Vec<Diagnosti
 }
 
 fn template_object(rendered: &Rendered, from: &RenderedObject, level: usize) -> Result<Desired, Diagnostic> {
-    let at = |diagnostic: Diagnostic| diagnostic.at(from.file.clone(), from.line, 1);
+    let at = |diagnostic: Diagnostic| from.mark(&["metadata".to_owned(), "name".to_owned()], diagnostic);
     let Some(object) = plan::ObjectRef::of(&from.manifest) else {
         return Err(at(Diagnostic::error("OBJ001", "apiVersion, kind or metadata.name is missing")));
     };
@@ -263,16 +263,13 @@ fn template_object(rendered: &Rendered, from: &RenderedObject, level: usize) -> 
             "OBJ025",
             "Kubernetes makes an object of this name in every namespace",
         )
-        .on(object.short())
         .help("Choose another name and refer to it from the pods")));
     }
     if object.is("batch", "Job") && from.manifest.pointer("/spec/ttlSecondsAfterFinished").is_some() {
-        return Err(at(Diagnostic::error(
-            "OBJ026",
-            "a Job that removes itself cannot be told from one that never ran",
-        )
-        .on(object.short())
-        .help("remove ttlSecondsAfterFinished: the Job goes with the environment")));
+        let finding =
+            Diagnostic::error("OBJ026", "a Job that removes itself cannot be told from one that never ran")
+                .help("remove ttlSecondsAfterFinished: the Job goes with the environment");
+        return Err(from.mark_key(&["spec".to_owned(), "ttlSecondsAfterFinished".to_owned()], finding));
     }
     let stage = match from.hook {
         Some(HookPoint::Before) => Stage::Before,

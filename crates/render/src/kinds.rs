@@ -41,7 +41,7 @@ const ORDER: [&str; 34] = [
 ];
 
 /// Built-in kinds outside of namespaces: API group and kind.
-const CLUSTER_SCOPED: [(&str, &str); 27] = [
+const CLUSTER_SCOPED: [(&str, &str); 33] = [
     ("", "Namespace"),
     ("", "Node"),
     ("", "PersistentVolume"),
@@ -57,6 +57,7 @@ const CLUSTER_SCOPED: [(&str, &str); 27] = [
     ("certificates.k8s.io", "ClusterTrustBundle"),
     ("flowcontrol.apiserver.k8s.io", "FlowSchema"),
     ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"),
+    ("internal.apiserver.k8s.io", "StorageVersion"),
     ("networking.k8s.io", "IPAddress"),
     ("networking.k8s.io", "IngressClass"),
     ("networking.k8s.io", "ServiceCIDR"),
@@ -64,11 +65,16 @@ const CLUSTER_SCOPED: [(&str, &str); 27] = [
     ("rbac.authorization.k8s.io", "ClusterRole"),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
     ("resource.k8s.io", "DeviceClass"),
+    ("resource.k8s.io", "DeviceTaintRule"),
+    ("resource.k8s.io", "ResourcePoolStatusRequest"),
     ("resource.k8s.io", "ResourceSlice"),
     ("scheduling.k8s.io", "PriorityClass"),
     ("storage.k8s.io", "CSIDriver"),
+    ("storage.k8s.io", "CSINode"),
     ("storage.k8s.io", "StorageClass"),
     ("storage.k8s.io", "VolumeAttachment"),
+    ("storage.k8s.io", "VolumeAttributesClass"),
+    ("storagemigration.k8s.io", "StorageVersionMigration"),
 ];
 
 /// Place of a kind in the order of apply.
@@ -78,7 +84,8 @@ pub(crate) fn rank(kind: &str) -> usize {
 }
 
 /// Whether objects of a built-in kind stand outside of namespaces.
-pub(crate) fn is_cluster_scoped(group: &str, kind: &str) -> bool {
+#[must_use]
+pub fn is_cluster_scoped(group: &str, kind: &str) -> bool {
     CLUSTER_SCOPED.contains(&(group, kind))
 }
 

@@ -16,11 +16,13 @@ mod names;
 mod object;
 mod offers;
 mod order;
+mod origin;
 mod pipeline;
 mod rendered;
 mod request;
 mod scan;
 mod strings;
+mod survey;
 mod values;
 mod wiring;
 
@@ -28,8 +30,11 @@ use std::sync::Arc;
 
 use spec::{Diagnostic, Files};
 
+pub use kinds::is_cluster_scoped;
+pub use origin::Origin;
 pub use rendered::*;
 pub use request::{Governor, Request};
+pub use survey::Survey;
 
 /// Renders one environment. Warnings come with the result; errors come all that can be found at once.
 ///
@@ -54,6 +59,18 @@ pub fn render_governed(
     governor: &Governor,
 ) -> Result<(Rendered, Vec<Diagnostic>), Vec<Diagnostic>> {
     spec::stack::roomy(|| pipeline::render(request, files, Some(governor)))
+}
+
+/// Renders one environment as far as its mistakes allow, so that they can be shown all at once.
+#[must_use]
+pub fn survey(request: &Request, files: &Arc<dyn Files>) -> Survey {
+    spec::stack::roomy(|| survey::survey(request, files))
+}
+
+/// What is wrong with the templates themselves, whether a spec uses them or not.
+#[must_use]
+pub fn templates(root: &str, files: &Arc<dyn Files>) -> Vec<Diagnostic> {
+    spec::stack::roomy(|| pipeline::templates(files, root))
 }
 
 /// Names of all environment specs below `root`, sorted.

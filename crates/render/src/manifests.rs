@@ -12,9 +12,9 @@ use crate::images;
 use crate::mark::{self, Mapped};
 use crate::names::{self, Scope};
 use crate::object::{self, Fault, Owner};
+use crate::origin::{self, Origin, Text};
 use crate::rendered::RenderedObject;
 use crate::strings::context;
-use crate::values::HIDDEN;
 
 /// The manifests and partials of one template, compiled.
 pub(crate) struct Compiled {
@@ -100,7 +100,7 @@ pub(crate) fn render(
             continue;
         }
         match compiled.engine.manifest(path, &context) {
-            Ok(mapped) => one(path, text, &mapped, owner, image_map, &mut output),
+            Ok(mapped) => one(path, text, mapped, owner, image_map, &mut output),
             Err(finding) => output.findings.push(*finding),
         }
     }
@@ -110,47 +110,37 @@ pub(crate) fn render(
 fn one(
     path: &str,
     source: &str,
-    mapped: &Mapped,
+    mapped: Mapped,
     owner: &Owner<'_>,
     image_map: &BTreeMap<String, String>,
     output: &mut Output,
 ) {
-    if let Some(finding) = split_document(path, source, mapped) {
+    if let Some(finding) = split_document(path, source, &mapped) {
         output.findings.push(finding);
         return;
     }
     let documents = match yaml::documents(path, &mapped.text) {
         Ok(documents) => documents,
         Err(finding) => {
-            output.findings.push(back(*finding, source, mapped));
+            output.findings.push(origin::back(*finding, source, &mapped));
             return;
         }
     };
-    // Places of fields are needed only when there is something to say about one.
-    let mut nodes = None;
-    let mut say = |index: usize, list: Option<usize>, fault: Fault, title: &str| {
-        let nodes = nodes.get_or_insert_with(|| yaml::document_nodes(path, &mapped.text).unwrap_or_default());
-        let item = list.map(|item| vec!["items".to_owned(), item.to_string()]).unwrap_or_default();
-        let steps = item.iter().chain(&fault.path).map(String::as_str);
-        let spot = nodes.get(index).map(|node| node.locate(steps).clone()).unwrap_or_default();
-        let mut finding = back(spot.mark(fault.finding), source, mapped).on(title);
-        if title.starts_with("Secret") {
-            finding.snippet = Some(HIDDEN.to_owned());
-        }
-        finding
-    };
+    let text = Arc::new(Text::new(path, source, mapped));
     for (index, document) in documents.into_iter().enumerate() {
-        let line = mapped.line(document.line);
+        let line = text.line(document.line);
         for (item, mut manifest) in flatten(document.value) {
             let title = object::title(&manifest);
+            let origin = Origin::new(&text, index, item);
+            let say = |fault: Fault| origin.mark(&fault.path, fault.finding, &title);
             let faults = object::adopt(&mut manifest, owner);
             let failed = !faults.is_empty();
-            output.findings.extend(faults.into_iter().map(|fault| say(index, item, fault, &title)));
+            output.findings.extend(faults.into_iter().map(say));
             if failed {
                 continue;
             }
             for (place, finding) in images::visit(&mut manifest, image_map, &mut output.images) {
-                output.findings.push(say(index, item, Fault { path: place, finding }, &title));
+                output.findings.push(origin.mark(&place, finding, &title));
             }
             object::canonical(&mut manifest);
             let component = owner.component.to_owned();
@@ -160,6 +150,7 @@ fn one(
                 manifest,
                 file: path.to_owned(),
                 line,
+                origin,
             });
         }
     }
@@ -202,26 +193,4 @@ fn split_document(path: &str, source: &str, mapped: &Mapped) -> Option<Diagnosti
         }
     }
     None
-}
-
-/// Moves a finding from the rendered text to the template line it comes from.
-fn back(mut finding: Diagnostic, source: &str, mapped: &Mapped) -> Diagnostic {
-    let Some(place) = &mut finding.place else { return finding };
-    let rendered = mapped.text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default();
-    let line = mapped.line(place.line);
-    let template = source.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-    // The column is that of the file only where rendering left the line as it was.
-    if rendered != template {
-        let inset = template.chars().take_while(|c| c.is_whitespace()).count() + 1;
-        place.column = template.find("{{").map_or(inset, |at| template[..at].chars().count() + 1);
-    }
-    place.line = line;
-    if finding.code.starts_with("YML")
-        && template.contains("{{")
-        && (finding.help.is_none() || finding.code == "YML004")
-    {
-        finding.help =
-            Some("a value may have changed the structure: use `| quote` or `| to_json`".to_owned());
-    }
-    finding.with_source(source)
 }

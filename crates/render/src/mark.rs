@@ -55,7 +55,9 @@ pub(crate) fn mark(source: &str) -> String {
                     Some(false) => captured = captured.saturating_sub(1),
                     None => {}
                 }
-                if line_open && !tag.statement && !tag.trims_before && captured == 0 {
+                // What an include writes comes from the line of the include.
+                let writes = !tag.statement || tag.keyword() == Some("include");
+                if line_open && writes && !tag.trims_before && captured == 0 {
                     line_open = false;
                     marker.put(tag.at);
                 }
@@ -133,7 +135,16 @@ mod tests {
         let mut context = Context::new();
         context.insert("x", &"1\n2");
         context.insert("l", &[1, 2]);
-        Tera::default().render_str(source, &context, false).ok()
+        let mut tera = Tera::default();
+        tera.add_raw_template("part", " p: 1\n  q: 2\n").ok()?;
+        tera.render_str(source, &context, false).ok()
+    }
+
+    #[test]
+    fn an_include_is_where_it_stands() {
+        let mapped = unmark(&render(&mark("a: 1\nb:\n{% include \"part\" %}\nc: 3\n")).unwrap());
+        let lines: Vec<usize> = (1..=6).map(|line| mapped.line(line)).collect();
+        assert_eq!(lines, [1, 2, 3, 3, 3, 4], "{}", mapped.text);
     }
 
     #[test]
@@ -155,6 +166,7 @@ mod tests {
             Just("{% if x %}"), Just("{%- if x -%}"), Just("{% endif %}"), Just("{%- endif -%}"), Just("{# c #}"), Just("{#- c -#}"),
             Just("{% set y %}"), Just("{% endset %}"), Just("{% filter upper %}"), Just("{% endfilter %}"), Just("{% set z = 1 %}"),
             Just("{% raw %}"), Just("{% endraw %}"), Just("{%- raw -%}"), Just("{%- endraw -%}"), Just("{% for i in l -%}"), Just("{% endfor %}"), Just("ü: "),
+            Just("{% include \"part\" %}"), Just("{%- include \"part\" -%}"),
         ], 0..14)) {
             let source = pieces.concat();
             if let Some(plain) = render(&source) {

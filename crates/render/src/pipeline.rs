@@ -16,7 +16,7 @@ use crate::extras::{self, Offers};
 use crate::lock;
 use crate::manifests::{self, Compiled};
 use crate::names::Scope;
-use crate::object::{Owner, title};
+use crate::object::Owner;
 use crate::order;
 use crate::rendered::{Component, Env, GeneratedSecret, Input, NamespacePolicy, Rendered, RenderedObject};
 use crate::request::{Governor, Request};
@@ -25,9 +25,19 @@ use crate::values;
 use crate::wiring::{self, Wiring};
 use crate::{offers, specs};
 
+/// What the spec and its templates say by themselves.
+pub(crate) struct Draft {
+    pub spec: EnvironmentSpec,
+    /// Values of the spec's parameters; `None` when one of them is wrong.
+    pub inputs: Option<BTreeMap<String, Input>>,
+    pub templates: BTreeMap<String, Template>,
+    compiled: BTreeMap<String, Compiled>,
+    pub found: Vec<Diagnostic>,
+}
+
 /// Everything that is known before the first component is rendered.
-struct Prepared {
-    spec: EnvironmentSpec,
+pub(crate) struct Prepared {
+    pub spec: EnvironmentSpec,
     env: Env,
     namespace: String,
     inputs: BTreeMap<String, Input>,
@@ -47,14 +57,14 @@ impl Prepared {
 
 /// What the components yield together.
 #[derive(Default)]
-struct Yield {
+pub(crate) struct Yield {
     components: Vec<Component>,
-    objects: Vec<RenderedObject>,
+    pub objects: Vec<RenderedObject>,
     generated: Vec<GeneratedSecret>,
-    offers: Offers,
+    pub offers: Offers,
     values: Map<String, Value>,
     images: BTreeSet<String>,
-    found: Vec<Diagnostic>,
+    pub found: Vec<Diagnostic>,
 }
 
 /// See [`crate::render`].
@@ -63,13 +73,14 @@ pub(crate) fn render(
     files: &Arc<dyn Files>,
     governor: Option<&Governor>,
 ) -> Result<(Rendered, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let prepared = prepare(request, files, governor)?;
-    let mut all = Yield::default();
-    for name in order_of(&prepared.wiring) {
-        component(&prepared, request, files, &name, &mut all);
-    }
+    let draft = draft(request, files, governor)?;
+    stop_on_errors(&draft.found).map_err(|found| excerpts(found, &draft.spec.texts))?;
+    let prepared = prepare(draft, request)?;
+    let all = components(&prepared, request, files);
     stop_on_errors(&all.found)?;
-    let (mut rendered, found) = finish(prepared, request, files, all)?;
+    let (rendered, found) = finish(prepared, request, files, all);
+    stop_on_errors(&found)?;
+    let mut rendered = rendered.map_err(|finding| vec![*finding])?;
     rendered.lock.governed_by = governor.map(|governor| governor.revision.clone());
     Ok((rendered, found))
 }
@@ -78,11 +89,21 @@ fn stop_on_errors(found: &[Diagnostic]) -> Result<(), Vec<Diagnostic>> {
     if found.iter().any(|finding| finding.severity == Severity::Error) { Err(found.to_vec()) } else { Ok(()) }
 }
 
-fn prepare(
+/// Renders every component, providers before consumers.
+pub(crate) fn components(prepared: &Prepared, request: &Request, files: &Arc<dyn Files>) -> Yield {
+    let mut all = Yield::default();
+    for name in order_of(&prepared.wiring) {
+        component(prepared, request, files, &name, &mut all);
+    }
+    all
+}
+
+/// Reads the spec and its templates; only a spec that cannot be read at all is an error.
+pub(crate) fn draft(
     request: &Request,
     files: &Arc<dyn Files>,
     governor: Option<&Governor>,
-) -> Result<Prepared, Vec<Diagnostic>> {
+) -> Result<Draft, Vec<Diagnostic>> {
     let root = &request.root;
     let known = specs(root, &**files).map_err(|finding| vec![*finding])?;
     let mut spec = environment::load(&**files, root, &request.spec, &known)?;
@@ -98,12 +119,21 @@ fn prepare(
                 .help("add one, or render a spec that extends it"),
         );
     }
-    let inputs = values::of_spec(&spec.body.parameters, request).unwrap_or_else(|findings| {
-        found.extend(findings);
-        BTreeMap::new()
-    });
+    let inputs = match values::of_spec(&spec.body.parameters, request) {
+        Ok(inputs) => Some(inputs),
+        Err(findings) => {
+            found.extend(findings);
+            None
+        }
+    };
     let (templates, compiled) = load_templates(&spec, files, root, &mut found);
-    stop_on_errors(&found).map_err(|found| excerpts(found, &spec.texts))?;
+    Ok(Draft { spec, inputs, templates, compiled, found })
+}
+
+/// Wires the components, each of which has its template, and names the environment.
+pub(crate) fn prepare(draft: Draft, request: &Request) -> Result<Prepared, Vec<Diagnostic>> {
+    let Draft { spec, inputs, templates, compiled, .. } = draft;
+    let inputs = inputs.unwrap_or_default();
     let wiring =
         wiring::wire(&spec.body.components, &templates).map_err(|found| excerpts(found, &spec.texts))?;
     let identity = EnvironmentIdentity::new(&request.repository, &request.ref_name, &request.spec);
@@ -168,6 +198,19 @@ fn load_templates(
         }
     }
     (templates, compiled)
+}
+
+/// What is wrong with the templates, whether a spec uses them or not.
+pub(crate) fn templates(files: &Arc<dyn Files>, root: &str) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for name in template_names(files, root) {
+        match template::load(&**files, root, &name) {
+            Ok(Some(_)) => found.extend(manifests::compile(files, root, &name).err().into_iter().flatten()),
+            Ok(None) => {}
+            Err(findings) => found.extend(findings),
+        }
+    }
+    found
 }
 
 fn template_names(files: &Arc<dyn Files>, root: &str) -> Vec<String> {
@@ -312,7 +355,7 @@ fn located(found: Vec<Diagnostic>, prepared: &Prepared, template: &Template) -> 
     excerpts(found, &texts)
 }
 
-fn excerpts(found: Vec<Diagnostic>, texts: &BTreeMap<String, String>) -> Vec<Diagnostic> {
+pub(crate) fn excerpts(found: Vec<Diagnostic>, texts: &BTreeMap<String, String>) -> Vec<Diagnostic> {
     let add = |finding: Diagnostic| {
         let text = finding.place.as_ref().and_then(|place| texts.get(&place.file));
         match text {
@@ -323,12 +366,13 @@ fn excerpts(found: Vec<Diagnostic>, texts: &BTreeMap<String, String>) -> Vec<Dia
     found.into_iter().map(add).collect()
 }
 
-fn finish(
+/// What belongs to the environment as a whole: data, gates, lifecycle, policy, and the lock.
+pub(crate) fn finish(
     prepared: Prepared,
     request: &Request,
     files: &Arc<dyn Files>,
     mut all: Yield,
-) -> Result<(Rendered, Vec<Diagnostic>), Vec<Diagnostic>> {
+) -> (Result<Rendered, Box<Diagnostic>>, Vec<Diagnostic>) {
     let body = &prepared.spec.body;
     let mut found = std::mem::take(&mut all.found);
     let params: Map<String, Value> =
@@ -353,16 +397,14 @@ fn finish(
     found.extend(extras::not_carried_out(body));
     found.extend(nothing_or_twice(&all.objects, &all.generated));
     let found = excerpts(found, &prepared.spec.texts);
-    stop_on_errors(&found)?;
     all.components.sort_by(|a, b| a.name.cmp(&b.name));
     all.generated.sort_by(|a, b| (&a.component, &a.secret).cmp(&(&b.component, &b.secret)));
     order::sort(&mut all.objects, &prepared.wiring.levels);
     let lifecycle = extras::lifecycle(body);
     let secrets = extras::secrets(body);
     let effective = json!({"parameters": params, "components": all.values});
-    let lock = lock::lock(request, &**files, prepared.templates.keys(), effective, &all.images, &all.objects)
-        .map_err(|finding| vec![*finding])?;
-    let rendered = Rendered {
+    let lock = lock::lock(request, &**files, prepared.templates.keys(), effective, &all.images, &all.objects);
+    let rendered = lock.map(|lock| Rendered {
         env: prepared.env,
         components: all.components,
         objects: all.objects,
@@ -374,8 +416,8 @@ fn finish(
         policy,
         parameters: prepared.inputs,
         lock,
-    };
-    Ok((rendered, found))
+    });
+    (rendered, found)
 }
 
 /// A rendering without objects; objects that are rendered twice, or rendered and generated.
@@ -400,8 +442,8 @@ fn nothing_or_twice(objects: &[RenderedObject], generated: &[GeneratedSecret]) -
         let here = format!("component `{}`, {}:{}", object.component, object.file, object.line);
         if let Some(first) = seen.insert(key, here) {
             let cause = format!("the same object is already there: {first}");
-            let finding = Diagnostic::error("OBJ006", cause).at(&object.file, object.line, 1);
-            found.push(finding.on(title(&object.manifest)).help("put `{{ name }}` into its name"));
+            let finding = Diagnostic::error("OBJ006", cause).help("put `{{ name }}` into its name");
+            found.push(object.mark(&["metadata".to_owned(), "name".to_owned()], finding));
         }
     }
     found

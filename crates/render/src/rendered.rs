@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use spec::Diagnostic;
+
+use crate::object::title;
+use crate::origin::Origin;
 
 /// One environment, rendered from one revision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,6 +111,26 @@ pub struct RenderedObject {
     pub file: String,
     /// First line of its document in that file, counted from 1.
     pub line: usize,
+    /// Where its fields stand in that file; unknown to an object that was read back.
+    #[serde(skip)]
+    pub origin: Origin,
+}
+
+impl RenderedObject {
+    /// Puts a finding at the template line of a field: keys and indices from the root of the manifest. A field
+    /// that is not written there is shown at the nearest one around it.
+    #[must_use]
+    pub fn mark(&self, path: &[String], finding: Diagnostic) -> Diagnostic {
+        let finding = finding.at(&self.file, self.line, 1);
+        self.origin.mark(path, finding, &title(&self.manifest))
+    }
+
+    /// Like [`RenderedObject::mark`], at the key of the field instead of its value.
+    #[must_use]
+    pub fn mark_key(&self, path: &[String], finding: Diagnostic) -> Diagnostic {
+        let finding = finding.at(&self.file, self.line, 1);
+        self.origin.mark_key(path, finding, &title(&self.manifest))
+    }
 }
 
 /// When a hook Job of a template runs.

@@ -29,6 +29,8 @@ pub enum Severity {
     Error,
     /// Worth a look; nothing stops.
     Warning,
+    /// Said so that nobody is surprised; nothing is wrong.
+    Note,
 }
 
 /// What a failure means to whoever called; it decides the exit code of the command.
@@ -120,6 +122,13 @@ impl Diagnostic {
     #[must_use]
     pub fn warning(mut self) -> Self {
         self.severity = Severity::Warning;
+        self
+    }
+
+    /// The same finding as a note.
+    #[must_use]
+    pub fn note(mut self) -> Self {
+        self.severity = Severity::Note;
         self
     }
 

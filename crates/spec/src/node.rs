@@ -244,6 +244,18 @@ impl Node {
         if matches!(node.kind, Kind::Map(_) | Kind::List(_)) { spot } else { &node.spot }
     }
 
+    /// Like [`Node::locate`], but where the last key stands, not its value.
+    #[must_use]
+    pub fn locate_key<'a>(&self, path: impl IntoIterator<Item = &'a str>) -> &Spot {
+        let steps: Vec<&str> = path.into_iter().collect();
+        let parent = steps.iter().rev().skip(1).rev().try_fold(self, |node, step| match &node.kind {
+            Kind::List(items) => items.get(step.parse::<usize>().ok()?),
+            _ => node.get(step),
+        });
+        let entry = steps.last().and_then(|last| parent?.entry(last));
+        entry.map_or_else(|| self.locate(steps.iter().copied()), |entry| &entry.key.spot)
+    }
+
     /// What it is, in words.
     #[must_use]
     pub fn type_name(&self) -> &'static str {

@@ -18,6 +18,37 @@ pub fn is_quantity(text: &str) -> bool {
     QUANTITY.as_ref().is_some_and(|pattern| pattern.is_match(text))
 }
 
+/// The number that a quantity stands for, as exactly as a float can.
+#[must_use]
+pub fn number(text: &str) -> Option<f64> {
+    if !is_quantity(text) {
+        return None;
+    }
+    if let Ok(number) = text.parse() {
+        return Some(number);
+    }
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match &text[digits.len()..] {
+        "n" => 1e-9,
+        "u" => 1e-6,
+        "m" => 1e-3,
+        "k" => 1e3,
+        "M" => 1e6,
+        "G" => 1e9,
+        "T" => 1e12,
+        "P" => 1e15,
+        "E" => 1e18,
+        "Ki" => 1024.0,
+        "Mi" => 1024.0_f64.powi(2),
+        "Gi" => 1024.0_f64.powi(3),
+        "Ti" => 1024.0_f64.powi(4),
+        "Pi" => 1024.0_f64.powi(5),
+        "Ei" => 1024.0_f64.powi(6),
+        _ => return None,
+    };
+    digits.parse::<f64>().ok().map(|number| number * factor)
+}
+
 /// Seconds of a duration such as `72h`, `7d` or `1h30m`.
 ///
 /// # Errors
@@ -68,6 +99,16 @@ mod tests {
         for bad in ["", "forever", "-1h", "12", "1.5h", "h", "99999999999999999999h", "9999w", "1y"] {
             assert!(seconds(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn numbers() {
+        for (text, wanted) in
+            [("500m", 0.5), ("1Gi", 1_073_741_824.0), ("4", 4.0), ("1e3", 1000.0), ("2k", 2000.0)]
+        {
+            assert_eq!(number(text), Some(wanted), "{text}");
+        }
+        assert_eq!(number("1GB"), None);
     }
 
     #[test]

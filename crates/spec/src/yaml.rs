@@ -394,6 +394,8 @@ mod tests {
         let node = parse("f", "a:\n  - x\n  - k: v\n").unwrap();
         assert_eq!(node.locate(["a", "1", "k"]).to_string(), "f:3:8");
         assert_eq!(node.entry("a").unwrap().key.spot.to_string(), "f:1:1");
+        assert_eq!(node.locate_key(["a", "1", "k"]).to_string(), "f:3:5");
+        assert_eq!(node.locate_key(["a", "0", "gone"]).to_string(), "f:2:5");
     }
 
     fn text() -> impl Strategy<Value = String> {

@@ -3,6 +3,7 @@
 //! - [`Cluster`]: the lab, or the throw-away control plane that a test runs in ([`in_plane`]).
 //! - [`Case`]: one test's corner of a cluster: random names, an account of its own, a cleanup, and on
 //!   failure the objects, events and logs.
+//! - [`CaseFile`]: one file, one case.
 //! - [`Mimeo`]: runs the program, with the time of every line of its output.
 //! - [`GitRepo`]: a repository built from a fixture, commit by commit.
 //! - [`Gitea`]: a forge: the lab's, or one of a test's own.
@@ -21,6 +22,7 @@ mod account;
 mod api;
 mod audit;
 mod case;
+mod case_file;
 mod cluster;
 mod dump;
 mod etcd;
@@ -44,6 +46,7 @@ pub use account::Account;
 pub use api::{Answer, Api, Kind};
 pub use audit::{AuditLog, AuditMark, Call, tally};
 pub use case::{Case, Environment};
+pub use case_file::CaseFile;
 pub use cluster::{Cluster, checkout};
 pub use etcd::Etcd;
 pub use fault::Fault;

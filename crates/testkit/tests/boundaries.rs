@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, process::Command};
 
 /// Crates that know no clock, network, file system, environment variable or async runtime.
-const PURE: [&str; 4] = ["spec", "render", "plan", "expression"];
+const PURE: [&str; 5] = ["spec", "render", "check", "expression", "plan"];
 /// What only an effect needs.
 const EFFECTS: [&str; 8] =
     ["tokio", "kube-client", "hyper", "reqwest", "git2", "rustls", "tokio-postgres", "rand"];

@@ -2,39 +2,53 @@
 
 use std::sync::Arc;
 
+use check::Version;
 use clap::Args;
 use engine::{
     Error,
     compose::{Surroundings, compose},
 };
-use serde_json::json;
 use spec::{Diagnostic, Severity};
 
 use crate::{
     args::{Inputs, Output},
     inputs,
     ui::Ui,
+    views::findings::{self, Checked},
 };
 
 /// Check specs and templates, offline
 ///
-/// Renders every environment spec that no other extends, or the one that is named, and lists what is
-/// wrong: file, line, column at the commit, the cause, what to do.
+/// Renders every environment spec that no other extends, or the one that is named, and holds it against
+/// the API of Kubernetes and against rules for what would be refused, would not work, or would get in the
+/// way of other environments. Lists what is wrong: file, line, column at the commit, the cause, what to do.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   mimeo check                        every spec at the current branch
   mimeo check qa --rev feature/x     one spec at another branch
-  mimeo check -o json                for programs")]
+  mimeo check --kubernetes-version 1.34-1.36
+                                     what each of these versions takes
+  mimeo check -o github              in CI: annotations at the lines of the pull request
+  mimeo check -o sarif >mimeo.sarif  for code scanning
+
+Exit code: 2 when there is an error, 0 with warnings and notes alone.")]
 pub struct CheckArgs {
     /// Environment spec
     #[arg(value_name = "SPEC")]
     spec: Option<String>,
+    /// Version of Kubernetes, 1.33 to 1.36, or a range of them such as 1.34-1.36 (default: 1.36)
+    #[arg(long, value_name = "VERSION")]
+    kubernetes_version: Option<String>,
     #[command(flatten)]
     inputs: Inputs,
 }
 
 pub async fn run(args: CheckArgs, ui: &Ui) -> Result<u8, Error> {
+    let versions = match &args.kubernetes_version {
+        Some(text) => Version::range(text).map_err(|diagnostic| Error::from(*diagnostic))?,
+        None => vec![Version::NEWEST],
+    };
     let commit = inputs::commit(&args.inputs.source).await?;
     inputs::say_dirty(ui, &commit);
     let names = match &args.spec {
@@ -47,41 +61,47 @@ pub async fn run(args: CheckArgs, ui: &Ui) -> Result<u8, Error> {
             .help("Write environments/NAME.yaml and commit it")
             .into());
     }
-    let mut found: Vec<Diagnostic> = Vec::new();
-    let mut checked = Vec::new();
+    let mut found = match &args.spec {
+        Some(_) => Vec::new(),
+        None => inputs::templates(&args.inputs, &commit).await?,
+    };
+    let mut specs = Vec::new();
     for name in names {
         let request = inputs::request(commit.identity(), &args.inputs, &name)?;
-        let files = Arc::clone(&commit.files);
-        let outcome = inputs::rendering(request, files, None).await?;
-        match outcome {
-            Ok((rendered, warnings)) => {
-                // What `up` would refuse before its first request, `check` says too.
-                let around = Surroundings { record_uid: "", subjects: Vec::new(), image: Some("") };
-                found.extend(compose(&rendered, &around).err().into_iter().flatten());
-                checked.push(format!("{name}: {} objects", rendered.objects.len()));
-                found.extend(warnings);
+        let (survey, findings) =
+            inputs::checked(request, Arc::clone(&commit.files), versions.clone()).await?;
+        let objects = survey.rendered.as_ref().map_or(0, |rendered| rendered.objects.len());
+        if let Some(rendered) = survey.rendered.as_ref().filter(|_| survey.complete) {
+            // What `up` would refuse before its first request, `check` says too.
+            let around = Surroundings { record_uid: "", subjects: Vec::new(), image: Some("") };
+            found.extend(compose(rendered, &around).err().into_iter().flatten());
+        }
+        found.extend(survey.found);
+        found.extend(findings);
+        specs.push((name, objects, survey.complete));
+    }
+    let checked = Checked {
+        specs,
+        versions,
+        revision: commit.resolved.revision.clone(),
+        found: findings::unique(found),
+    };
+    show(&checked, ui);
+    Ok(if checked.count(Severity::Error) > 0 { 2 } else { 0 })
+}
+
+fn show(checked: &Checked, ui: &Ui) {
+    match ui.output {
+        Output::Sarif => ui.data(&findings::sarif(checked)),
+        Output::Github => ui.data(&findings::github(checked)),
+        _ => match ui.structured(&findings::json(checked)) {
+            Some(text) => ui.data(&text),
+            None => {
+                ui.warn(&checked.found);
+                if ui.output != Output::Name {
+                    ui.data(&findings::summary(checked));
+                }
             }
-            Err(errors) => found.extend(errors),
-        }
+        },
     }
-    // Two specs that share a template find the same fault twice.
-    let mut unique: Vec<Diagnostic> = Vec::new();
-    for diagnostic in found {
-        if !unique.contains(&diagnostic) {
-            unique.push(diagnostic);
-        }
-    }
-    let errors = unique.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
-    match ui.structured(&json!({"items": unique})) {
-        Some(text) => ui.data(&text),
-        None => {
-            ui.warn(&unique);
-            if ui.output != Output::Name {
-                let warnings = unique.len() - errors;
-                let summary = format!("{}\n{errors} errors, {warnings} warnings", checked.join("\n"));
-                ui.data(summary.trim_start());
-            }
-        }
-    }
-    Ok(if errors > 0 { 2 } else { 0 })
 }

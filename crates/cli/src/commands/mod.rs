@@ -25,13 +25,20 @@ use engine::{Error, Session};
 use spec::Diagnostic;
 
 use crate::{
-    args::{Cli, Command, Global},
+    args::{Cli, Command, Global, Output},
     ui::Ui,
 };
 
 /// Runs the command; the number is its exit code when nothing went wrong.
 pub async fn run(cli: Cli, ui: &Ui, stop: Stop) -> Result<u8, Error> {
     let global = cli.global;
+    if matches!(global.output.format, Output::Sarif | Output::Github)
+        && !matches!(cli.command, Command::Check(_))
+    {
+        return Err(Diagnostic::error("ARG011", "only `mimeo check` writes SARIF or annotations")
+            .help("Use -o text, wide, json, yaml or name")
+            .into());
+    }
     if let Some(file) = &global.output.file
         && !matches!(cli.command, Command::Plan(_))
     {

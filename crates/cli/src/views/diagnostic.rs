@@ -13,6 +13,7 @@ pub fn text(diagnostic: &Diagnostic) -> String {
     let (style, word) = match diagnostic.severity {
         Severity::Error => (BAD, "error"),
         Severity::Warning => (WARN, "warning"),
+        Severity::Note => (DIM, "note"),
     };
     let mut lines =
         vec![format!("{style}{word}[{}]{style:#}: {}", diagnostic.code, plain(&diagnostic.cause))];

@@ -3,6 +3,7 @@
 pub mod diagnostic;
 pub mod environments;
 mod field;
+pub mod findings;
 pub mod plan;
 pub mod stale;
 

@@ -1,0 +1,192 @@
+//! `mimeo check` as a program: what it writes in each format, and its exit codes.
+
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the finding")]
+
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use testkit::GitRepo;
+
+const SPEC: &str = "apiVersion: mimeo.dev/v1alpha1\nkind: EnvironmentSpec\nmetadata: {name: NAME}\nspec:\n  components:\n    one: {template: web}\n    two: {template: web}\n";
+const TEMPLATE: &str = "apiVersion: mimeo.dev/v1alpha1\nkind: Template\nmetadata: {name: web}\nspec: {}\n";
+
+/// A repository with two specs that share one template, whose manifest is given.
+fn repo(manifest: &str) -> GitRepo {
+    let repo = GitRepo::new().unwrap();
+    for name in ["dev", "qa"] {
+        repo.write(&format!("environments/{name}.yaml"), &SPEC.replace("NAME", name)).unwrap();
+    }
+    repo.write("templates/web/template.yaml", TEMPLATE).unwrap();
+    repo.write("templates/web/manifests/a b, c.yaml", manifest).unwrap();
+    repo.commit("Begin").unwrap();
+    repo
+}
+
+fn check(repo: &GitRepo, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mimeo"))
+        .args(["check", "--repo", &repo.arg(), "--repository", "git.example.com/team/flights"])
+        .args(arguments)
+        .env_clear()
+        .env("HOME", repo.path())
+        .env("NO_COLOR", "1")
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// An error in a field, a warning, and a note.
+const MANIFEST: &str = "apiVersion: v1
+kind: Service
+metadata: {name: \"{{ name }}\"}
+spec:
+  selector: {app: \"100%: a, b\"}
+  port: [{port: 80}]
+---
+apiVersion: example.org/v1
+kind: Widget
+metadata: {name: \"{{ name }}\"}
+";
+
+#[test]
+fn people_see_each_fault_once_with_its_line() {
+    let output = check(&repo(MANIFEST), &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        stdout(&output),
+        "dev: 4 objects\nqa: 4 objects\n1 errors, 1 warnings, 1 notes (Kubernetes 1.36)\n"
+    );
+    let told = String::from_utf8(output.stderr).unwrap();
+    let wanted = "\
+warning[OBJ039]: no pod template has the labels app=100%: a, b
+  --> templates/web/manifests/a b, c.yaml:5:3
+   |
+ 5 |   selector: {app: \"100%: a, b\"}
+   |   ^
+  in  Service/one
+  | also in Service/two
+  help: give the pods these labels, or correct the selector
+error[OBJ004]: Kubernetes 1.36 has no field `spec.port`
+  --> templates/web/manifests/a b, c.yaml:6:3
+   |
+ 6 |   port: [{port: 80}]
+   |   ^
+  in  Service/one
+  | also in Service/two
+  help: did you mean `ports`?
+note[OBJ034]: Widget of example.org/v1 is a custom kind, so its fields are not checked
+  --> templates/web/manifests/a b, c.yaml:8:13
+   |
+ 8 | apiVersion: example.org/v1
+   |             ^
+  in  Widget/one
+  | also in Widget/two
+  help: the cluster must have its CustomResourceDefinition
+";
+    assert_eq!(told, wanted);
+}
+
+#[test]
+fn annotations_escape_what_ends_a_command() {
+    let output = check(&repo(MANIFEST), &["-o", "github"]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = stdout(&output);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines[0],
+        "::warning file=templates/web/manifests/a b%2C c.yaml,line=5,col=3,title=OBJ039 Service/one::no pod template has \
+         the labels app=100%25: a, b%0Aalso in Service/two%0Ahelp: give the pods these labels, or correct the selector"
+    );
+    assert!(lines[1].starts_with("::error file=") && lines[2].starts_with("::notice file="), "{text}");
+    assert_eq!(lines.len(), 6, "{text}");
+}
+
+#[test]
+fn sarif_is_what_its_schema_says() {
+    let schema: Value = serde_json::from_str(include_str!("sarif/sarif-schema-2.1.0.json")).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    for manifest in [MANIFEST, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"{{ name }}\"}\n"] {
+        let output = check(&repo(manifest), &["-o", "sarif"]);
+        let log: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        let faults: Vec<String> = schema.iter_errors(&log).map(|error| error.to_string()).collect();
+        assert!(faults.is_empty(), "{faults:#?}");
+    }
+    let output = check(&repo(MANIFEST), &["-o", "sarif"]);
+    let log: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let run = &log["runs"][0];
+    let result = &run["results"][1];
+    assert_eq!(result["ruleId"], "OBJ004");
+    assert_eq!(result["level"], "error");
+    let rule =
+        &run["tool"]["driver"]["rules"][usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap()];
+    assert_eq!(rule["id"], "OBJ004");
+    assert_eq!(rule["shortDescription"]["text"], "a field that the kind does not have");
+    assert_eq!(rule["help"]["text"], "correct it, or remove it");
+    let place = &result["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "templates/web/manifests/a%20b,%20c.yaml");
+    assert_eq!(
+        place["region"],
+        json!({"startLine": 6, "startColumn": 3, "snippet": {"text": "  port: [{port: 80}]"}})
+    );
+    let levels: Vec<&Value> =
+        run["results"].as_array().unwrap().iter().map(|result| &result["level"]).collect();
+    assert_eq!(levels, ["warning", "error", "note"]);
+}
+
+#[test]
+fn json_names_what_was_looked_at() {
+    let output = check(&repo(MANIFEST), &["-o", "json", "--kubernetes-version", "1.34-1.35"]);
+    let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(document["kubernetes"], json!(["1.34", "1.35"]));
+    assert_eq!(document["specs"][1], json!({"name": "qa", "objects": 4, "complete": true}));
+    let item = &document["items"][1];
+    assert_eq!((&item["code"], &item["line"], &item["column"]), (&json!("OBJ004"), &json!(6), &json!(3)));
+    assert_eq!(item["cause"], "Kubernetes 1.34 has no field `spec.port`");
+}
+
+#[test]
+fn warnings_alone_are_no_failure() {
+    let manifest = MANIFEST.replace("  port: [{port: 80}]", "  ports: [{port: 80}]");
+    let output = check(&repo(&manifest), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_template_that_no_spec_uses_is_checked_too() {
+    let repo = repo("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"{{ name }}\"}\n");
+    repo.write("templates/idle/template.yaml", &TEMPLATE.replace("name: web", "name: idel")).unwrap();
+    repo.commit("An idle template").unwrap();
+    let output = check(&repo, &[]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("SPC006") && told.contains("templates/idle/template.yaml:3:18"), "{told}");
+    assert_eq!(check(&repo, &["qa"]).status.code(), Some(0));
+}
+
+#[test]
+fn versions_without_tables_are_refused() {
+    let repo = repo("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"{{ name }}\"}\n");
+    for text in ["1.20", "1.36-1.33", "newest"] {
+        let output = check(&repo, &["--kubernetes-version", text]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8(output.stderr).unwrap().contains("ARG010"), "{text}");
+    }
+}
+
+/// The catalogue and the example of this repository, with the versions that are supported.
+#[test]
+fn what_is_shipped_is_clean() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let repo = GitRepo::new().unwrap();
+    for folder in ["environments", "templates", "pipelines"] {
+        let copied = Command::new("cp").arg("-r").arg(root.join(folder)).arg(repo.path()).status().unwrap();
+        assert!(copied.success());
+    }
+    repo.commit("The catalogue").unwrap();
+    let output = check(&repo, &["-o", "json", "--kubernetes-version", "1.33-1.36"]);
+    let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(document["items"], json!([]));
+    assert!(document["specs"][0]["objects"].as_u64().unwrap() > 3, "{document}");
+}
