@@ -137,7 +137,9 @@ impl Kinds {
         }
         for version in versions(cluster, group).await? {
             let asked = ask(cluster, &mut discovered, group, &version).await?;
-            if asked.unwrap_or_default().iter().any(|resource| resource.kind == kind) && !served.contains(&version) {
+            if asked.unwrap_or_default().iter().any(|resource| resource.kind == kind)
+                && !served.contains(&version)
+            {
                 served.push(version);
             }
         }

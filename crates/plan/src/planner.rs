@@ -233,7 +233,9 @@ fn change(
             } else {
                 match drifted {
                     // Of its values nothing is remembered: either side may have changed them.
-                    true if is_secret(&desired.manifest) => "its values are not those of the template".to_owned(),
+                    true if is_secret(&desired.manifest) => {
+                        "its values are not those of the template".to_owned()
+                    }
                     true => TAKEN_BACK.to_owned(),
                     false => "the template or its values changed".to_owned(),
                 }

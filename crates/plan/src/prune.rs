@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Action, Inputs, Key, Note, Ownership, Step, is_terminating, keeps, ownership, teardown::prune_order, uid};
+use crate::{
+    Action, Inputs, Key, Note, Ownership, Step, is_terminating, keeps, ownership, teardown::prune_order, uid,
+};
 
 /// Deletes in reverse order of apply, and what is kept.
 pub(crate) fn prune(inputs: &Inputs<'_>) -> (Vec<Step>, Vec<Note>) {
