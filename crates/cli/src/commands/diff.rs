@@ -36,7 +36,7 @@ pub async fn run(args: DiffArgs, global: &Global, ui: &Ui) -> Result<u8, Error> 
     ui.clear();
     match ui.structured(&views::plan::json(&preview.plan)) {
         Some(text) => ui.data(&text),
-        None => ui.data(&views::plan::text(&preview.plan)),
+        None => ui.data(&views::plan::differences(&preview.plan)),
     }
     Ok(u8::from(!preview.plan.is_empty() || !preview.plan.settings.is_empty()))
 }

@@ -16,7 +16,7 @@ pub fn json(plan: &Plan) -> Value {
     value
 }
 
-/// For people.
+/// For people: what is done and what is waited for in between.
 pub fn text(plan: &Plan) -> String {
     let mut lines = Vec::new();
     let mut steps = plan.steps();
@@ -27,6 +27,15 @@ pub fn text(plan: &Plan) -> String {
             lines.extend(steps.next().map(step_lines).into_iter().flatten());
         }
     }
+    ending(plan, lines)
+}
+
+/// For people who ask what differs: no word of what stays as it is.
+pub fn differences(plan: &Plan) -> String {
+    ending(plan, plan.steps().flat_map(step_lines).collect())
+}
+
+fn ending(plan: &Plan, mut lines: Vec<String>) -> String {
     for setting in &plan.settings {
         lines.push(format!("{WARN}~{WARN:#} environment: {}", plain(setting)));
     }
