@@ -39,7 +39,7 @@ fn actions(plan: &Value) -> BTreeMap<String, usize> {
 
 fn rename(case: &Case<'_>, repo: &GitRepo) -> Result<()> {
     let spec = format!("environments/{}.yaml", case.spec());
-    repo.edit(&spec, "    store: {template: store}", "    db: {template: store}")?;
+    repo.edit(&spec, "    store: {template: store,", "    db: {template: store,")?;
     repo.edit(&spec, "database: store", "database: db")?;
     repo.commit("Another name")?;
     Ok(())

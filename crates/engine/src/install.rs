@@ -96,6 +96,7 @@ pub async fn uninstall(session: &Session) -> Result<usize> {
     manifests.extend(grants(session).await?);
     manifests.reverse();
     let mut done = 0;
+    let mut kinds = Vec::new();
     for manifest in &manifests {
         let Some(object) = ObjectRef::of(manifest) else { continue };
         if object.is("", "Namespace") && holds_secrets(session, &object.name).await? {
@@ -115,10 +116,39 @@ pub async fn uninstall(session: &Session) -> Result<usize> {
                 == Deleted::Accepted
         {
             done += 1;
+            if object.group == "apiextensions.k8s.io" {
+                kinds.push((resource, object.clone(), uid.to_owned()));
+            }
             session.tell(Event::Done { action: Action::Delete, object, component: "install".to_owned() });
         }
     }
+    for (resource, object, uid) in &kinds {
+        withdrawn(session, resource, object, uid).await?;
+    }
     Ok(done)
+}
+
+/// Waits until a kind is gone: before it goes, the API server deletes what there is of it.
+async fn withdrawn(
+    session: &Session,
+    resource: &cluster::Resource,
+    object: &ObjectRef,
+    uid: &str,
+) -> Result<()> {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(60) {
+        let live = session.cluster.get(resource, object).await?;
+        if live.as_ref().and_then(plan::uid) != Some(uid) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Err(Diagnostic::new("CLU012", Category::Timeout, format!("{} is still being deleted", object.short()))
+        .help(format!(
+            "`kubectl get crd {} -o yaml` shows what holds it; run `mimeo uninstall` again",
+            object.name
+        ))
+        .into())
 }
 
 fn alive(records: &[cluster::EnvironmentRecord], broken: &[String]) -> Error {
