@@ -104,6 +104,7 @@ pub enum Output {
 pub enum Command {
     Check(commands::check::CheckArgs),
     Render(commands::render::RenderArgs),
+    Explain(commands::explain::ExplainArgs),
     Plan(commands::plan::PlanArgs),
     Diff(commands::diff::DiffArgs),
     Up(commands::up::UpArgs),
@@ -119,6 +120,7 @@ pub enum Command {
     Receipts(commands::receipts::ReceiptsArgs),
     Install(commands::install::InstallArgs),
     Uninstall(commands::uninstall::UninstallArgs),
+    Schema(commands::schema::SchemaArgs),
     Completion(commands::completion::CompletionArgs),
     /// Runs inside a Job of mimeo's own image
     #[command(hide = true)]

@@ -5,6 +5,7 @@
 //! the same bytes on any machine.
 
 mod engine;
+mod explain;
 mod extras;
 mod filters;
 mod images;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 use spec::{Diagnostic, Files};
 
+pub use explain::{Explained, Origin, Setting};
 pub use rendered::*;
 pub use request::{Governor, Request};
 
@@ -54,6 +56,14 @@ pub fn render_governed(
     governor: &Governor,
 ) -> Result<(Rendered, Vec<Diagnostic>), Vec<Diagnostic>> {
     spec::stack::roomy(|| pipeline::render(request, files, Some(governor)))
+}
+
+/// Every effective value of a spec, and where it was written. Manifests are not rendered.
+///
+/// # Errors
+/// What is wrong with the spec, its templates and their values.
+pub fn explain(request: &Request, files: &Arc<dyn Files>) -> Result<Explained, Vec<Diagnostic>> {
+    spec::stack::roomy(|| explain::explain(request, files))
 }
 
 /// Names of all environment specs below `root`, sorted.

@@ -17,21 +17,21 @@ use crate::manifests::{self, Compiled};
 use crate::names::Scope;
 use crate::object::{Owner, title};
 use crate::order;
-use crate::rendered::{Component, Env, GeneratedSecret, Input, NamespacePolicy, Rendered, RenderedObject};
+use crate::rendered::{Component, Env, GeneratedSecret, NamespacePolicy, Rendered, RenderedObject};
 use crate::request::{Governor, Request};
 use crate::strings::render_tree;
-use crate::values;
+use crate::values::{self, Effective};
 use crate::wiring::{self, Wiring};
 use crate::{offers, specs};
 
 /// Everything that is known before the first component is rendered.
-struct Prepared {
-    spec: EnvironmentSpec,
-    env: Env,
+pub(crate) struct Prepared {
+    pub(crate) spec: EnvironmentSpec,
+    pub(crate) env: Env,
     namespace: String,
-    inputs: BTreeMap<String, Input>,
-    templates: BTreeMap<String, Template>,
-    compiled: BTreeMap<String, Compiled>,
+    pub(crate) inputs: BTreeMap<String, Effective>,
+    pub(crate) templates: BTreeMap<String, Template>,
+    pub(crate) compiled: BTreeMap<String, Compiled>,
     wiring: Wiring,
 }
 
@@ -68,7 +68,7 @@ fn stop_on_errors(found: &[Diagnostic]) -> Result<(), Vec<Diagnostic>> {
     if found.iter().any(|finding| finding.severity == Severity::Error) { Err(found.to_vec()) } else { Ok(()) }
 }
 
-fn prepare(
+pub(crate) fn prepare(
     request: &Request,
     files: &Arc<dyn Files>,
     governor: Option<&Governor>,
@@ -187,26 +187,10 @@ fn component(prepared: &Prepared, request: &Request, files: &Arc<dyn Files>, nam
     else {
         return;
     };
-    let nothing = BTreeSet::new();
-    let engine = &compiled.engine;
-    let spec_params: Map<String, Value> =
-        prepared.inputs.iter().map(|(name, input)| (name.clone(), input.value.clone())).collect();
-    let outer = json!({"params": spec_params, "env": env_value(&prepared.env)});
-    let mut given = body.values.clone().unwrap_or_else(Node::empty);
-    let strings = Engine::strings(files);
-    let rendered =
-        render_tree(&mut given, &strings, &Scope { values: &outer, absent: &nothing, extra: &nothing });
-    if let Err(findings) = rendered {
-        let on = |finding: Diagnostic| finding.on(format!("spec.components.{name}.values"));
-        all.found.extend(excerpts(findings.into_iter().map(on).collect(), &prepared.spec.texts));
-        return;
-    }
-    let early = json!({"name": name, "namespace": prepared.namespace, "env": env_value(&prepared.env)});
-    let early = Scope { values: &early, absent: &nothing, extra: &nothing };
-    let params = match values::of_component(&template.body.parameters, &given, key, engine, &early) {
-        Ok(params) => params,
+    let params = match component_values(prepared, files, (key, body), (template, &compiled.engine)) {
+        Ok(params) => Value::Object(values::plain(&params)),
         Err(findings) => {
-            all.found.extend(located(findings, prepared, template));
+            all.found.extend(findings);
             return;
         }
     };
@@ -222,9 +206,36 @@ fn component(prepared: &Prepared, request: &Request, files: &Arc<dyn Files>, nam
         .filter(|requirement| wires.get(requirement.as_str()).is_none())
         .map(|requirement| format!("wires.{}", requirement.value))
         .collect();
-    let scope = Scope { values: &scope, absent: &absent, extra: &nothing };
+    let scope = Scope { values: &scope, absent: &absent, extra: &BTreeSet::new() };
     all.values.insert(name.to_owned(), params);
     instance(prepared, request, files, (key, body), &scope, all);
+}
+
+/// The values of one component: its template's defaults under those of the spec, all strings rendered.
+pub(crate) fn component_values(
+    prepared: &Prepared,
+    files: &Arc<dyn Files>,
+    (name, body): (&Located<String>, &environment::ComponentBody),
+    (template, engine): (&Template, &Engine),
+) -> Result<BTreeMap<String, Effective>, Vec<Diagnostic>> {
+    let nothing = BTreeSet::new();
+    let outer = outer(prepared);
+    let outer = Scope { values: &outer, absent: &nothing, extra: &nothing };
+    let mut given = body.values.clone().unwrap_or_else(Node::empty);
+    render_tree(&mut given, &Engine::strings(files), &outer).map_err(|findings| {
+        let on = |finding: Diagnostic| finding.on(format!("spec.components.{}.values", name.value));
+        excerpts(findings.into_iter().map(on).collect(), &prepared.spec.texts)
+    })?;
+    let env = env_value(&prepared.env);
+    let early = json!({"name": name.value, "namespace": prepared.namespace, "env": env});
+    let early = Scope { values: &early, absent: &nothing, extra: &nothing };
+    values::of_component(&template.body.parameters, &given, name, engine, &early)
+        .map_err(|findings| located(findings, prepared, template))
+}
+
+/// What the strings of a spec see.
+pub(crate) fn outer(prepared: &Prepared) -> Value {
+    json!({"params": values::plain(&prepared.inputs), "env": env_value(&prepared.env)})
 }
 
 /// Outputs of the components it is wired to; `None` when one of them failed, which was reported there.
@@ -291,7 +302,7 @@ fn located(found: Vec<Diagnostic>, prepared: &Prepared, template: &Template) -> 
     excerpts(found, &texts)
 }
 
-fn excerpts(found: Vec<Diagnostic>, texts: &BTreeMap<String, String>) -> Vec<Diagnostic> {
+pub(crate) fn excerpts(found: Vec<Diagnostic>, texts: &BTreeMap<String, String>) -> Vec<Diagnostic> {
     let add = |finding: Diagnostic| {
         let text = finding.place.as_ref().and_then(|place| texts.get(&place.file));
         match text {
@@ -310,9 +321,8 @@ fn finish(
 ) -> Result<(Rendered, Vec<Diagnostic>), Vec<Diagnostic>> {
     let body = &prepared.spec.body;
     let mut found = std::mem::take(&mut all.found);
-    let params: Map<String, Value> =
-        prepared.inputs.iter().map(|(name, input)| (name.clone(), input.value.clone())).collect();
-    let outer = json!({"params": params, "env": env_value(&prepared.env)});
+    let params = values::plain(&prepared.inputs);
+    let outer = outer(&prepared);
     let nothing = BTreeSet::new();
     let scope = Scope { values: &outer, absent: &nothing, extra: &nothing };
     let strings = Engine::strings(files);
@@ -351,7 +361,7 @@ fn finish(
         gates: gates.unwrap_or_default(),
         lifecycle,
         policy,
-        parameters: prepared.inputs,
+        parameters: prepared.inputs.into_iter().map(|(name, input)| (name, input.into())).collect(),
         lock,
     };
     Ok((rendered, found))

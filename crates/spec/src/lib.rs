@@ -15,6 +15,7 @@ pub mod near;
 pub mod node;
 pub mod parameter;
 pub mod quantity;
+pub mod schema;
 pub mod stack;
 pub mod template;
 pub mod yaml;

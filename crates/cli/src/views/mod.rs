@@ -2,6 +2,7 @@
 
 pub mod diagnostic;
 pub mod environments;
+pub mod explain;
 pub mod plan;
 pub mod stale;
 
