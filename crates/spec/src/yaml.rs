@@ -142,8 +142,37 @@ pub fn scalar(text: &str) -> Value {
 pub fn to_yaml<T: Serialize>(value: &T) -> Result<String, Box<Diagnostic>> {
     // Block scalars are left to short, plain texts: `to_yaml` output is indented by templates afterwards.
     let options = serde_saphyr::ser_options! { compact_list_indent: true, prefer_block_scalars: true };
-    serde_saphyr::to_string_with_options(value, options)
-        .map_err(|error| Box::new(Diagnostic::error("YML008", format!("cannot be written as YAML: {error}"))))
+    let cannot =
+        |error: String| Box::new(Diagnostic::error("YML008", format!("cannot be written as YAML: {error}")));
+    let text =
+        serde_saphyr::to_string_with_options(value, options).map_err(|error| cannot(error.to_string()))?;
+    if check_characters("", &text).is_ok() {
+        return Ok(text);
+    }
+    // An invisible character can only be written as an escape. JSON is YAML, and has escapes everywhere.
+    let text = serde_json::to_string(value).map_err(|error| cannot(error.to_string()))?;
+    Ok(text.chars().fold(String::new(), |mut out, character| {
+        match invisible(character) {
+            None => out.push(character),
+            Some(_) => out.push_str(&format!("\\u{:04x}", u32::from(character))),
+        }
+        out
+    }) + "\n")
+}
+
+/// What is wrong with a character that a reviewer cannot see.
+fn invisible(character: char) -> Option<&'static str> {
+    match character {
+        '\t' | '\r' | '\n' => None,
+        '\u{feff}' => Some("byte order mark"),
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}' => {
+            Some("bidirectional control character")
+        }
+        // kubectl takes them for line breaks, and a line break in quotes for a space.
+        '\u{2028}' | '\u{2029}' => Some("line separator"),
+        '\u{fffe}' | '\u{ffff}' => Some("character that is none"),
+        other => other.is_control().then_some("control character"),
+    }
 }
 
 struct Raw {
@@ -262,19 +291,10 @@ pub fn check_characters(file: &str, text: &str) -> Result<(), Box<Diagnostic>> {
     let (mut line, mut column) = (1, 0);
     for character in text.chars() {
         column += 1;
-        let what = match character {
-            '\n' => {
-                (line, column) = (line + 1, 0);
-                continue;
-            }
-            '\t' | '\r' => continue,
-            '\u{feff}' => "byte order mark",
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}' => {
-                "bidirectional control character"
-            }
-            other if other.is_control() => "control character",
-            _ => continue,
-        };
+        if character == '\n' {
+            (line, column) = (line + 1, 0);
+        }
+        let Some(what) = invisible(character) else { continue };
         let cause = format!("{what} U+{:04X}", u32::from(character));
         return Err(Box::new(
             Diagnostic::error("YML009", cause)
@@ -398,6 +418,8 @@ mod tests {
 
     fn text() -> impl Strategy<Value = String> {
         prop_oneof![
+            ".{0,8}",
+            "[a\u{0}\u{7}\u{85}\u{200e}\u{2028}\u{202e}\u{2066}\u{feff}\u{fffe}\\\\\"']{0,6}",
             "[ -~]{0,12}",
             "[a-z: #\\-\n\t'\"|>%&*!\\[\\]{}?,@`0-9~]{0,24}",
             "[ \n]{0,3}[a-zäöü]{0,3}\n{1,3}[ a-z]{0,5}\n?",
