@@ -23,6 +23,7 @@ mod together;
 mod trouble;
 mod untouched;
 mod up_diff_down;
+mod yaml;
 
 use std::{
     path::{Path, PathBuf},

@@ -14,7 +14,7 @@ use crate::names::{self, Scope};
 use crate::object::{self, Fault, Owner};
 use crate::rendered::RenderedObject;
 use crate::strings::context;
-use crate::values::HIDDEN;
+use spec::HIDDEN;
 
 /// The manifests and partials of one template, compiled.
 pub(crate) struct Compiled {

@@ -6,16 +6,13 @@ use serde_json::{Map, Value};
 use spec::merge::merge;
 use spec::node::Kind;
 use spec::parameter::Parameter;
-use spec::{Diagnostic, Located, Node, Spot, near};
+use spec::{Diagnostic, HIDDEN, Located, Node, Spot, near};
 
 use crate::engine::Engine;
 use crate::names::Scope;
 use crate::rendered::Input;
 use crate::request::Request;
 use crate::strings::render_tree;
-
-/// Stands for a line that may hold a secret.
-pub(crate) const HIDDEN: &str = "(not shown: it may hold a secret)";
 
 type Declared = BTreeMap<Located<String>, Parameter>;
 

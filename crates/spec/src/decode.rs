@@ -104,7 +104,11 @@ impl de::Error for DecodeError {
     }
 
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let expected = expected.to_string();
+        let expected = match expected.to_string().as_str() {
+            "a map" => "a mapping".to_owned(),
+            "a sequence" => "a list".to_owned(),
+            other => other.to_owned(),
+        };
         // The value itself is not echoed: it may be a secret that stands in the wrong place.
         let (found, scalar) = match unexpected {
             Unexpected::Bool(_) => ("a boolean", true),

@@ -20,7 +20,7 @@ pub mod stack;
 pub mod template;
 pub mod yaml;
 
-pub use diagnostic::{Category, Diagnostic, Place, Severity};
+pub use diagnostic::{Category, Diagnostic, HIDDEN, Place, Severity};
 pub use files::{Files, MemoryFiles};
 pub use identity::EnvironmentIdentity;
 pub use node::{Located, Node, Spot};

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::quantity::{is_quantity, seconds};
-use crate::{Diagnostic, Located, Node, Spot, yaml};
+use crate::{Diagnostic, HIDDEN, Located, Node, Spot, yaml};
 
 /// JSON Schema types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -119,6 +119,10 @@ impl Parameter {
             && let Err(why) = self.accept(&default.to_value())
         {
             bad(&default.spot, format!("default {why}"));
+        }
+        if self.secret {
+            // What should be a reference may be the secret itself.
+            found.iter_mut().for_each(|finding| finding.snippet = Some(HIDDEN.to_owned()));
         }
         found
     }
