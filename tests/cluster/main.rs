@@ -11,6 +11,7 @@ mod histories;
 mod hooks;
 mod http1;
 mod late;
+mod init;
 mod names;
 mod outages;
 mod pinned;

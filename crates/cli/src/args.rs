@@ -102,6 +102,7 @@ pub enum Output {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Init(commands::init::InitArgs),
     Check(commands::check::CheckArgs),
     Render(commands::render::RenderArgs),
     Explain(commands::explain::ExplainArgs),

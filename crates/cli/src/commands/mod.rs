@@ -9,6 +9,7 @@ pub mod down;
 pub mod explain;
 pub mod extend;
 pub mod gc;
+pub mod init;
 pub mod install;
 pub mod list;
 pub mod logs;
@@ -45,6 +46,7 @@ pub async fn run(cli: Cli, ui: &Ui, stop: Stop) -> Result<u8, Error> {
     let result = match cli.command {
         Command::Check(args) => check::run(args, ui).await,
         Command::Render(args) => render::run(args, ui).await,
+        Command::Init(args) => init::run(args, ui).await,
         Command::Explain(args) => explain::run(args, ui).await,
         Command::Schema(args) => schema::run(&args, ui),
         Command::Diff(args) => diff::run(args, &global, ui).await,
