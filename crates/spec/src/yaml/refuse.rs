@@ -11,17 +11,22 @@ use crate::Diagnostic;
 /// # Errors
 /// `YML009` with the place of the first one.
 pub fn check_characters(file: &str, text: &str) -> Result<(), Box<Diagnostic>> {
-    if text.is_ascii() && !text.bytes().any(|byte| (byte < 32 && !matches!(byte, 9 | 10 | 13)) || byte == 127)
-    {
+    if text.is_ascii() && !text.bytes().any(|byte| (byte < 32 && !matches!(byte, 9 | 10)) || byte == 127) {
         return Ok(());
     }
     let (mut line, mut column) = (1, 0);
-    for character in text.chars() {
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
         column += 1;
         if character == '\n' {
             (line, column) = (line + 1, 0);
         }
-        let Some(what) = invisible(character) else { continue };
+        let what = match invisible(character) {
+            // It ends a line for a parser, and for nobody who counts lines.
+            None if character == '\r' && characters.peek() != Some(&'\n') => "carriage return alone",
+            Some(what) => what,
+            None => continue,
+        };
         let cause = format!("{what} U+{:04X}", u32::from(character));
         return Err(Box::new(
             Diagnostic::error("YML009", cause)
