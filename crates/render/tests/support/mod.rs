@@ -103,7 +103,7 @@ impl Case {
                     let (from, to) = value.split_once(' ').unwrap();
                     request.image_map.insert(from.to_owned(), to.to_owned());
                 }
-                other => panic!("{}: unknown argument {other}", self.path.display()),
+                other => unreachable!("{}: unknown argument {other}", self.path.display()),
             }
         }
         request
