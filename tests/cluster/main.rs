@@ -15,6 +15,7 @@ mod health;
 mod histories;
 mod hooks;
 mod http1;
+mod init;
 mod late;
 mod moved;
 mod names;
@@ -31,6 +32,7 @@ mod together;
 mod trouble;
 mod untouched;
 mod up_diff_down;
+mod yaml;
 
 use std::{
     path::{Path, PathBuf},

@@ -110,8 +110,10 @@ pub enum Output {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Init(commands::init::InitArgs),
     Check(commands::check::CheckArgs),
     Render(commands::render::RenderArgs),
+    Explain(commands::explain::ExplainArgs),
     Plan(commands::plan::PlanArgs),
     Diff(commands::diff::DiffArgs),
     Up(commands::up::UpArgs),
@@ -127,6 +129,7 @@ pub enum Command {
     Receipts(commands::receipts::ReceiptsArgs),
     Install(commands::install::InstallArgs),
     Uninstall(commands::uninstall::UninstallArgs),
+    Schema(commands::schema::SchemaArgs),
     Completion(commands::completion::CompletionArgs),
     /// Runs inside a Job of mimeo's own image
     #[command(hide = true)]

@@ -6,7 +6,7 @@ use cluster::RefKind;
 use engine::{Error, plan_file::PlanRequest, up::Origin};
 use render::{Governor, Rendered, Request, Survey};
 use source::{Repository, Resolved};
-use spec::{Diagnostic, Files};
+use spec::{Diagnostic, Files, Node, Spot};
 
 use crate::{
     args::{Inputs, Source},
@@ -64,7 +64,7 @@ pub fn request(
     let values = inputs.values.as_ref().map(read_yaml).transpose()?;
     let image_map = match inputs.image_map.as_ref().map(read_yaml).transpose()? {
         None => BTreeMap::new(),
-        Some(value) => serde_json::from_value(value).map_err(|_| {
+        Some(map) => serde_json::from_value(map.to_value()).map_err(|_| {
             Diagnostic::error("ARG002", "the image map is no map of image to image")
                 .help("Write one `image: other-image` per line")
         })?,
@@ -117,7 +117,7 @@ pub async fn planned(ui: &Ui, repo: Option<String>, plan: &PlanRequest) -> Resul
         ref_name: plan.r#ref.clone(),
         revision: plan.revision.clone(),
         set: plan.set.clone(),
-        values: plan.values.clone(),
+        values: plan.values.as_ref().map(|values| Node::from_value(values, &Spot::default())),
         image_map: plan.image_map.clone(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
@@ -233,13 +233,12 @@ pub fn cache_dir() -> PathBuf {
     base.or(home).unwrap_or_else(std::env::temp_dir).join("mimeo").join("git")
 }
 
-fn read_yaml(path: &PathBuf) -> Result<serde_json::Value, Error> {
+fn read_yaml(path: &PathBuf) -> Result<Node, Error> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
         Diagnostic::error("ARG001", format!("cannot read the file: {error}"))
             .on(shown.clone())
             .help("Check the path")
     })?;
-    let node = spec::yaml::parse(&shown, &text).map_err(|diagnostic| Error::from(*diagnostic))?;
-    Ok(node.to_value())
+    spec::yaml::parse(&shown, &text).map_err(|diagnostic| Error::from(*diagnostic))
 }

@@ -5,6 +5,7 @@ mod ci;
 mod commands;
 mod inputs;
 mod select;
+mod starter;
 mod ui;
 mod views;
 

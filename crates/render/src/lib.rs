@@ -5,6 +5,7 @@
 //! the same bytes on any machine.
 
 mod engine;
+mod explain;
 mod extras;
 mod filters;
 mod images;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 
 use spec::{Diagnostic, Files};
 
+pub use explain::{Explained, Layer, Setting};
 pub use kinds::is_cluster_scoped;
 pub use origin::Origin;
 pub use rendered::*;
@@ -59,6 +61,14 @@ pub fn render_governed(
     governor: &Governor,
 ) -> Result<(Rendered, Vec<Diagnostic>), Vec<Diagnostic>> {
     spec::stack::roomy(|| pipeline::render(request, files, Some(governor)))
+}
+
+/// Every effective value of a spec, and where it was written. Manifests are not rendered.
+///
+/// # Errors
+/// What is wrong with the spec, its templates and their values.
+pub fn explain(request: &Request, files: &Arc<dyn Files>) -> Result<Explained, Vec<Diagnostic>> {
+    spec::stack::roomy(|| explain::explain(request, files))
 }
 
 /// Renders one environment as far as its mistakes allow, so that they can be shown all at once.

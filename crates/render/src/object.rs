@@ -62,8 +62,7 @@ fn shape(manifest: &Value) -> Vec<Fault> {
     };
     for field in ["apiVersion", "kind"] {
         if map.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
-            let finding = Diagnostic::error("OBJ001", format!("`{field}` is missing")).help("add it");
-            faults.push(fault([field], finding));
+            faults.push(fault([field], no_text(field, map.get(field))));
         }
     }
     match map.get("metadata") {
@@ -72,14 +71,36 @@ fn shape(manifest: &Value) -> Vec<Fault> {
                 let finding = Diagnostic::error("OBJ005", "`generateName` makes another object every time");
                 faults.push(fault(["metadata", "generateName"], finding.help("give it a name")));
             } else if metadata.get("name").and_then(Value::as_str).is_none_or(str::is_empty) {
-                let finding = Diagnostic::error("OBJ001", "`metadata.name` is missing").help("add it");
-                faults.push(fault(["metadata", "name"], finding));
+                faults.push(fault(["metadata", "name"], no_text("metadata.name", metadata.get("name"))));
+            }
+            for field in ["labels", "annotations"] {
+                if metadata.get(field).is_some_and(|value| !value.is_object() && !value.is_null()) {
+                    let finding = Diagnostic::error("OBJ001", format!("`metadata.{field}` is not a mapping"));
+                    faults.push(fault(["metadata", field], finding.help("write one `key: value` per line")));
+                }
             }
         }
-        _ => faults
+        None | Some(Value::Null) => faults
             .push(fault(["metadata"], Diagnostic::error("OBJ001", "`metadata` is missing").help("add it"))),
+        Some(_) => {
+            let finding = Diagnostic::error("OBJ001", "`metadata` is not a mapping");
+            faults.push(fault(["metadata"], finding.help("write `metadata: {name: NAME}`")));
+        }
     }
     faults
+}
+
+/// A field that has to be a text, and is none.
+fn no_text(field: &str, value: Option<&Value>) -> Diagnostic {
+    match value {
+        Some(Value::Number(_) | Value::Bool(_)) => {
+            Diagnostic::error("YML005", format!("`{field}` is not a string")).help("put the value in quotes")
+        }
+        Some(Value::Array(_) | Value::Object(_)) => {
+            Diagnostic::error("OBJ001", format!("`{field}` is not a string")).help("write one word")
+        }
+        _ => Diagnostic::error("OBJ001", format!("`{field}` is missing")).help("add it"),
+    }
 }
 
 /// What belongs to the API server, to controllers or to mimeo.
@@ -101,6 +122,12 @@ fn reserved(manifest: &mut Value) -> Vec<Fault> {
             faults.push(refuse(&["metadata", field], &format!("`metadata.{field}`")));
         }
         metadata.shift_remove(field);
+    }
+    for finalizer in metadata.get("finalizers").and_then(Value::as_array).into_iter().flatten() {
+        // Nobody would ever take it off, and the object could not be deleted.
+        if let Some(name) = finalizer.as_str().filter(|name| name.starts_with("mimeo.dev/")) {
+            faults.push(refuse(&["metadata", "finalizers"], &format!("finalizer `{name}`")));
+        }
     }
     for field in ["labels", "annotations"] {
         for key in metadata.get(field).and_then(Value::as_object).into_iter().flat_map(Map::keys) {

@@ -3,10 +3,9 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use spec::{Diagnostic, Node, Spot, yaml};
+use spec::{Diagnostic, HIDDEN, Node, Spot, yaml};
 
 use crate::mark::Mapped;
-use crate::values::HIDDEN;
 
 /// A rendered manifest file and the template it came from.
 pub(crate) struct Text {

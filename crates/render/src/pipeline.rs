@@ -18,10 +18,10 @@ use crate::manifests::{self, Compiled};
 use crate::names::Scope;
 use crate::object::Owner;
 use crate::order;
-use crate::rendered::{Component, Env, GeneratedSecret, Input, NamespacePolicy, Rendered, RenderedObject};
+use crate::rendered::{Component, Env, GeneratedSecret, NamespacePolicy, Rendered, RenderedObject};
 use crate::request::{Governor, Request};
 use crate::strings::render_tree;
-use crate::values;
+use crate::values::{self, Effective};
 use crate::wiring::{self, Wiring};
 use crate::{offers, specs};
 
@@ -29,7 +29,7 @@ use crate::{offers, specs};
 pub(crate) struct Draft {
     pub spec: EnvironmentSpec,
     /// Values of the spec's parameters; `None` when one of them is wrong.
-    pub inputs: Option<BTreeMap<String, Input>>,
+    pub inputs: Option<BTreeMap<String, Effective>>,
     pub templates: BTreeMap<String, Template>,
     compiled: BTreeMap<String, Compiled>,
     pub found: Vec<Diagnostic>,
@@ -38,11 +38,11 @@ pub(crate) struct Draft {
 /// Everything that is known before the first component is rendered.
 pub(crate) struct Prepared {
     pub spec: EnvironmentSpec,
-    env: Env,
+    pub env: Env,
     namespace: String,
-    inputs: BTreeMap<String, Input>,
-    templates: BTreeMap<String, Template>,
-    compiled: BTreeMap<String, Compiled>,
+    pub inputs: BTreeMap<String, Effective>,
+    pub templates: BTreeMap<String, Template>,
+    pub compiled: BTreeMap<String, Compiled>,
     wiring: Wiring,
     /// Component to the name its objects carry, where that is another one.
     origins: BTreeMap<String, String>,
@@ -73,9 +73,7 @@ pub(crate) fn render(
     files: &Arc<dyn Files>,
     governor: Option<&Governor>,
 ) -> Result<(Rendered, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let draft = draft(request, files, governor)?;
-    stop_on_errors(&draft.found).map_err(|found| excerpts(found, &draft.spec.texts))?;
-    let prepared = prepare(draft, request)?;
+    let prepared = prepared(request, files, governor)?;
     let all = components(&prepared, request, files);
     stop_on_errors(&all.found)?;
     let (rendered, found) = finish(prepared, request, files, all);
@@ -83,6 +81,17 @@ pub(crate) fn render(
     let mut rendered = rendered.map_err(|finding| vec![*finding])?;
     rendered.lock.governed_by = governor.map(|governor| governor.revision.clone());
     Ok((rendered, found))
+}
+
+/// All that must be right before a component is looked at; a first mistake of any kind stops it.
+pub(crate) fn prepared(
+    request: &Request,
+    files: &Arc<dyn Files>,
+    governor: Option<&Governor>,
+) -> Result<Prepared, Vec<Diagnostic>> {
+    let draft = draft(request, files, governor)?;
+    stop_on_errors(&draft.found).map_err(|found| excerpts(found, &draft.spec.texts))?;
+    prepare(draft, request)
 }
 
 fn stop_on_errors(found: &[Diagnostic]) -> Result<(), Vec<Diagnostic>> {
@@ -242,26 +251,10 @@ fn component(prepared: &Prepared, request: &Request, files: &Arc<dyn Files>, nam
     else {
         return;
     };
-    let nothing = BTreeSet::new();
-    let engine = &compiled.engine;
-    let spec_params: Map<String, Value> =
-        prepared.inputs.iter().map(|(name, input)| (name.clone(), input.value.clone())).collect();
-    let outer = json!({"params": spec_params, "env": env_value(&prepared.env)});
-    let mut given = body.values.clone().unwrap_or_else(Node::empty);
-    let strings = Engine::strings(files);
-    let rendered =
-        render_tree(&mut given, &strings, &Scope { values: &outer, absent: &nothing, extra: &nothing });
-    if let Err(findings) = rendered {
-        let on = |finding: Diagnostic| finding.on(format!("spec.components.{name}.values"));
-        all.found.extend(excerpts(findings.into_iter().map(on).collect(), &prepared.spec.texts));
-        return;
-    }
-    let early = json!({"name": prepared.origin(name), "namespace": prepared.namespace, "env": env_value(&prepared.env)});
-    let early = Scope { values: &early, absent: &nothing, extra: &nothing };
-    let params = match values::of_component(&template.body.parameters, &given, key, engine, &early) {
-        Ok(params) => params,
+    let params = match component_values(prepared, files, (key, body), (template, &compiled.engine)) {
+        Ok(params) => Value::Object(values::plain(&params)),
         Err(findings) => {
-            all.found.extend(located(findings, prepared, template));
+            all.found.extend(findings);
             return;
         }
     };
@@ -278,9 +271,36 @@ fn component(prepared: &Prepared, request: &Request, files: &Arc<dyn Files>, nam
         .filter(|requirement| wires.get(requirement.as_str()).is_none())
         .map(|requirement| format!("wires.{}", requirement.value))
         .collect();
-    let scope = Scope { values: &scope, absent: &absent, extra: &nothing };
+    let scope = Scope { values: &scope, absent: &absent, extra: &BTreeSet::new() };
     all.values.insert(name.to_owned(), params);
     instance(prepared, request, files, (key, body), &scope, all);
+}
+
+/// The values of one component: its template's defaults under those of the spec, all strings rendered.
+pub(crate) fn component_values(
+    prepared: &Prepared,
+    files: &Arc<dyn Files>,
+    (name, body): (&Located<String>, &environment::ComponentBody),
+    (template, engine): (&Template, &Engine),
+) -> Result<BTreeMap<String, Effective>, Vec<Diagnostic>> {
+    let nothing = BTreeSet::new();
+    let outer = outer(prepared);
+    let outer = Scope { values: &outer, absent: &nothing, extra: &nothing };
+    let mut given = body.values.clone().unwrap_or_else(Node::empty);
+    render_tree(&mut given, &Engine::strings(files), &outer).map_err(|findings| {
+        let on = |finding: Diagnostic| finding.on(format!("spec.components.{}.values", name.value));
+        excerpts(findings.into_iter().map(on).collect(), &prepared.spec.texts)
+    })?;
+    let env = env_value(&prepared.env);
+    let early = json!({"name": prepared.origin(name.as_str()), "namespace": prepared.namespace, "env": env});
+    let early = Scope { values: &early, absent: &nothing, extra: &nothing };
+    values::of_component(&template.body.parameters, &given, name, engine, &early)
+        .map_err(|findings| located(findings, prepared, template))
+}
+
+/// What the strings of a spec see.
+pub(crate) fn outer(prepared: &Prepared) -> Value {
+    json!({"params": values::plain(&prepared.inputs), "env": env_value(&prepared.env)})
 }
 
 /// Outputs of the components it is wired to; `None` when one of them failed, which was reported there.
@@ -375,9 +395,8 @@ pub(crate) fn finish(
 ) -> (Result<Rendered, Box<Diagnostic>>, Vec<Diagnostic>) {
     let body = &prepared.spec.body;
     let mut found = std::mem::take(&mut all.found);
-    let params: Map<String, Value> =
-        prepared.inputs.iter().map(|(name, input)| (name.clone(), input.value.clone())).collect();
-    let outer = json!({"params": params, "env": env_value(&prepared.env)});
+    let params = values::plain(&prepared.inputs);
+    let outer = outer(&prepared);
     let nothing = BTreeSet::new();
     let scope = Scope { values: &outer, absent: &nothing, extra: &nothing };
     let strings = Engine::strings(files);
@@ -414,7 +433,7 @@ pub(crate) fn finish(
         gates: gates.unwrap_or_default(),
         lifecycle,
         policy,
-        parameters: prepared.inputs,
+        parameters: prepared.inputs.into_iter().map(|(name, input)| (name, input.into())).collect(),
         lock,
     });
     (rendered, found)

@@ -2,8 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::Value;
-use spec::Files;
+use spec::{Files, Node};
 
 /// The commit that decides how long an environment lives and what it may do, in place of its own.
 #[derive(Clone)]
@@ -29,8 +28,8 @@ pub struct Request {
     pub revision: String,
     /// `--set name=value`, in the order given.
     pub set: Vec<(String, String)>,
-    /// The content of `--values FILE`: name to value.
-    pub values: Option<Value>,
+    /// The content of `--values FILE`: name to value, with places in that file.
+    pub values: Option<Node>,
     /// Image as written to the image used instead.
     pub image_map: BTreeMap<String, String>,
     /// Version of the tool, for the lock.

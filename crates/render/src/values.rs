@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use spec::merge::merge;
 use spec::node::Kind;
 use spec::parameter::Parameter;
-use spec::{Diagnostic, Located, Node, Spot, near};
+use spec::{Diagnostic, HIDDEN, Located, Node, Spot, near};
 
 use crate::engine::Engine;
 use crate::names::Scope;
@@ -14,44 +14,35 @@ use crate::rendered::Input;
 use crate::request::Request;
 use crate::strings::render_tree;
 
-/// Stands for a line that may hold a secret.
-pub(crate) const HIDDEN: &str = "(not shown: it may hold a secret)";
-
 type Declared = BTreeMap<Located<String>, Parameter>;
+
+/// What a parameter is in the end, and what gave it.
+pub(crate) struct Effective {
+    /// The value, checked and canonical.
+    pub value: Value,
+    /// The same before it was checked: it knows where each part stands.
+    pub node: Node,
+    /// `default`, `values file` or `--set`; `spec` in a component, where parts may still be defaults.
+    pub origin: &'static str,
+}
+
+impl From<Effective> for Input {
+    fn from(effective: Effective) -> Self {
+        Self { value: effective.value, origin: effective.origin.to_owned() }
+    }
+}
 
 /// The parameters of a spec, each with its origin.
 pub(crate) fn of_spec(
     declared: &Declared,
     request: &Request,
-) -> Result<BTreeMap<String, Input>, Vec<Diagnostic>> {
-    let mut found = Vec::new();
-    let mut given: BTreeMap<String, (Value, &str)> = BTreeMap::new();
-    match &request.values {
-        None | Some(Value::Null) => {}
-        Some(Value::Object(values)) => {
-            given.extend(values.iter().map(|(name, value)| (name.clone(), (value.clone(), "values file"))));
-        }
-        Some(_) => found.push(
-            Diagnostic::error("SPC023", "the values file is not a mapping")
-                .help("write one `name: value` per line"),
-        ),
-    }
-    for (name, text) in &request.set {
-        let value = declared.get(name.as_str()).map_or(Value::Null, |parameter| parameter.coerce(text));
-        given.insert(name.clone(), (value, "--set"));
-    }
-    for (name, (_, origin)) in &given {
-        if !declared.contains_key(name.as_str()) {
-            let hint = near::hint(name, "parameter in this spec", declared.keys().map(Located::as_str));
-            let cause = format!("the spec has no parameter `{name}` ({origin})");
-            found.push(Diagnostic::error("SPC009", cause).help(hint));
-        }
-    }
+) -> Result<BTreeMap<String, Effective>, Vec<Diagnostic>> {
+    let (given, mut found) = given(declared, request);
     let mut inputs = BTreeMap::new();
     for (name, parameter) in declared {
-        let (value, origin, spot) = match (given.remove(name.as_str()), &parameter.default) {
-            (Some((value, origin)), _) => (value, origin, Spot::default()),
-            (None, Some(default)) => (default.to_value(), "default", default.spot.clone()),
+        let (node, origin) = match (given.get(name.as_str()), &parameter.default) {
+            (Some((value, origin)), _) => (value.clone(), *origin),
+            (None, Some(default)) => (default.clone(), "default"),
             (None, None) => {
                 let cause = format!("parameter `{}` has no value", name.value);
                 let help = format!("give it with `--set {}=…`, or give it a default", name.value);
@@ -59,15 +50,47 @@ pub(crate) fn of_spec(
                 continue;
             }
         };
-        match parameter.accept(&value) {
-            Ok(value) => {
-                inputs.insert(name.value.clone(), Input { value, origin: origin.to_owned() });
-            }
-            Err(why) => found
-                .push(refused(name.as_str(), parameter, &why, &spot).on(format!("{origin} {}", name.value))),
+        match parameter.accept(&node.to_value()) {
+            Ok(value) => drop(inputs.insert(name.value.clone(), Effective { value, node, origin })),
+            Err(why) => found.push(
+                refused(name.as_str(), parameter, &why, &node.spot).on(format!("{origin} {}", name.value)),
+            ),
         }
     }
     if found.is_empty() { Ok(inputs) } else { Err(found) }
+}
+
+/// What the values file and `--set` say; the later one wins.
+fn given<'a>(declared: &Declared, request: &Request) -> (BTreeMap<String, (Node, &'a str)>, Vec<Diagnostic>) {
+    let mut found = Vec::new();
+    let mut given = BTreeMap::new();
+    let mut add = |name: &str, value: Node, origin, spot: &Spot| {
+        if declared.contains_key(name) {
+            given.insert(name.to_owned(), (value, origin));
+            return;
+        }
+        let hint = near::hint(name, "parameter in this spec", declared.keys().map(Located::as_str));
+        let cause = format!("the spec has no parameter `{name}` ({origin})");
+        found.push(spot.mark(Diagnostic::error("SPC009", cause).help(hint)));
+    };
+    let values = request.values.as_ref();
+    for entry in values.map(Node::entries).unwrap_or_default() {
+        add(entry.key.as_str(), entry.value.clone(), "values file", &entry.key.spot);
+    }
+    for (name, text) in &request.set {
+        let value = declared.get(name.as_str()).map_or(Value::Null, |parameter| parameter.coerce(text));
+        add(name, Node::from_value(&value, &Spot::default()), "--set", &Spot::default());
+    }
+    if let Some(values) = values.filter(|values| !matches!(values.kind, Kind::Map(_) | Kind::Null)) {
+        let finding = Diagnostic::error("SPC023", "the values file is not a mapping");
+        found.push(values.spot.mark(finding.help("write one `name: value` per line")));
+    }
+    (given, found)
+}
+
+/// The plain values by name.
+pub(crate) fn plain(effective: &BTreeMap<String, Effective>) -> Map<String, Value> {
+    effective.iter().map(|(name, effective)| (name.clone(), effective.value.clone())).collect()
 }
 
 /// The parameters of one component: the template's defaults under the spec's values.
@@ -77,7 +100,7 @@ pub(crate) fn of_component(
     component: &Located<String>,
     engine: &Engine,
     scope: &Scope<'_>,
-) -> Result<Value, Vec<Diagnostic>> {
+) -> Result<BTreeMap<String, Effective>, Vec<Diagnostic>> {
     let mut found = Vec::new();
     for entry in values.entries() {
         if !declared.contains_key(entry.key.as_str()) {
@@ -105,7 +128,7 @@ pub(crate) fn of_component(
                 .on(format!("spec.components.{}.values", component.value)),
         );
     }
-    let mut params = Map::new();
+    let mut params = BTreeMap::new();
     for (name, parameter) in declared {
         match one(name, parameter, values.get(name.as_str()), component, (engine, scope)) {
             Ok(value) => {
@@ -114,7 +137,7 @@ pub(crate) fn of_component(
             Err(findings) => found.extend(findings),
         }
     }
-    if found.is_empty() { Ok(Value::Object(params)) } else { Err(found) }
+    if found.is_empty() { Ok(params) } else { Err(found) }
 }
 
 fn one(
@@ -123,16 +146,16 @@ fn one(
     given: Option<&Node>,
     component: &Located<String>,
     (engine, scope): (&Engine, &Scope<'_>),
-) -> Result<Value, Vec<Diagnostic>> {
+) -> Result<Effective, Vec<Diagnostic>> {
     let mut default = parameter.default.clone();
     if let Some(default) = &mut default {
         render_tree(default, engine, scope)?;
     }
     let given = given.filter(|value| value.kind != Kind::Null);
-    let node = match (given, default) {
-        (Some(value), Some(default)) => merge(&default, value),
-        (Some(value), None) => value.clone(),
-        (None, Some(default)) => default,
+    let (node, origin) = match (given, default) {
+        (Some(value), Some(default)) => (merge(&default, value), "spec"),
+        (Some(value), None) => (value.clone(), "spec"),
+        (None, Some(default)) => (default, "default"),
         (None, None) => {
             let cause = format!("parameter `{}` of the template has no value", name.value);
             let finding = Diagnostic::error("SPC010", cause).on(path(component, name.as_str()));
@@ -145,9 +168,12 @@ fn one(
         }
     };
     let spot = given.map_or(&node.spot, |value| &value.spot);
-    parameter
-        .accept(&node.to_value())
-        .map_err(|why| vec![refused(name.as_str(), parameter, &why, spot).on(path(component, name.as_str()))])
+    match parameter.accept(&node.to_value()) {
+        Ok(value) => Ok(Effective { value, node, origin }),
+        Err(why) => {
+            Err(vec![refused(name.as_str(), parameter, &why, spot).on(path(component, name.as_str()))])
+        }
+    }
 }
 
 fn refused(name: &str, parameter: &Parameter, why: &str, spot: &Spot) -> Diagnostic {

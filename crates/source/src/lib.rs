@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 
 pub use error::Error;
 pub use listing::{Listing, list};
+pub use open::init;
 pub use pull::PULL_BASE;
 pub use remote::Credentials;
 pub use resolve::{RefKind, Resolved};

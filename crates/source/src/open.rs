@@ -10,6 +10,34 @@ use sha2::{Digest, Sha256};
 use crate::remote::{callbacks, translate};
 use crate::{Error, Repository, Result};
 
+/// Makes a folder part of a git repository, if it is not part of one yet: a new one with the branch `main`.
+///
+/// Returns the path of the folder below the root of the repository, and whether the repository was made.
+///
+/// # Errors
+/// When the repository around it has no work tree, or none can be made.
+pub fn init(folder: &Path) -> Result<(String, bool)> {
+    let failed = |source| Error::Git {
+        doing: "making a repository",
+        repository: folder.display().to_string(),
+        source,
+    };
+    let (git, made) = match git2::Repository::discover(folder) {
+        Ok(git) => (git, false),
+        Err(_) => {
+            let mut options = git2::RepositoryInitOptions::new();
+            (git2::Repository::init_opts(folder, options.initial_head("main")).map_err(failed)?, true)
+        }
+    };
+    let root = git.workdir().ok_or_else(|| Error::NoRepository(folder.display().to_string()))?;
+    let (root, folder) = (root.canonicalize(), folder.canonicalize());
+    let below = match (&root, &folder) {
+        (Ok(root), Ok(folder)) => folder.strip_prefix(root).unwrap_or(Path::new("")),
+        _ => Path::new(""),
+    };
+    Ok((below.display().to_string(), made))
+}
+
 impl Repository {
     /// Opens the repository at a path (found upwards, like git) or URL; without one, that around the
     /// current directory.

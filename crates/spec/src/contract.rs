@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -27,7 +28,7 @@ pub struct Contract {
 }
 
 /// One output of a contract.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Output {
     /// Its type.
@@ -44,7 +45,7 @@ pub struct Output {
 }
 
 /// Types of outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputType {
     /// Text.
@@ -80,12 +81,14 @@ impl OutputType {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Body {
+#[schemars(rename = "ContractBody")]
+pub(crate) struct Body {
     #[serde(default)]
     #[expect(dead_code, reason = "for readers of the file")]
     description: Option<String>,
+    #[schemars(extend("propertyNames" = {"pattern": crate::schema::IDENTIFIER}))]
     outputs: BTreeMap<Located<String>, Output>,
 }
 

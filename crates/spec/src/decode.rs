@@ -104,7 +104,11 @@ impl de::Error for DecodeError {
     }
 
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let expected = expected.to_string();
+        let expected = match expected.to_string().as_str() {
+            "a map" => "a mapping".to_owned(),
+            "a sequence" => "a list".to_owned(),
+            other => other.to_owned(),
+        };
         // The value itself is not echoed: it may be a secret that stands in the wrong place.
         let (found, scalar) = match unexpected {
             Unexpected::Bool(_) => ("a boolean", true),
@@ -186,9 +190,36 @@ impl<'de> Deserializer<'de> for &'de Node {
         visitor.visit_enum(Variant(text)).map_err(|error| error.at(&self.spot))
     }
 
+    /// Only from a mapping: serde would take the items of a list for the fields, in their order.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        if matches!(self.kind, Kind::Map(_)) {
+            return self.deserialize_any(visitor);
+        }
+        let (found, expected) = (described(&self.kind).to_owned(), "a mapping".to_owned());
+        Err(DecodeError::new(Reason::Type { found, expected, quotable: false }).at(&self.spot))
+    }
+
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map struct identifier ignored_any
+        unit_struct seq tuple tuple_struct map identifier ignored_any
+    }
+}
+
+/// As serde's own errors call it.
+fn described(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Null => "nothing",
+        Kind::Bool(_) => "a boolean",
+        Kind::Number(number) if number.is_f64() => "a number",
+        Kind::Number(_) => "an integer",
+        Kind::String(_) => "a string",
+        Kind::List(_) => "a list",
+        Kind::Map(_) => "a mapping",
     }
 }
 

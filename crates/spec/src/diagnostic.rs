@@ -95,6 +95,9 @@ pub struct Diagnostic {
     pub detail: Vec<String>,
 }
 
+/// Stands for a line that may hold a secret.
+pub const HIDDEN: &str = "(not shown: it may hold a secret)";
+
 impl Diagnostic {
     /// An error of the category [`Category::Usage`].
     #[must_use]
@@ -153,10 +156,10 @@ impl Diagnostic {
         self
     }
 
-    /// Takes the offending line out of the file's text; needs a place.
+    /// Takes the offending line out of the file's text; needs a place. What is hidden stays so.
     #[must_use]
     pub fn with_source(mut self, text: &str) -> Self {
-        if let Some(place) = &self.place {
+        if let Some(place) = self.place.as_ref().filter(|_| self.snippet.as_deref() != Some(HIDDEN)) {
             self.snippet = text.lines().nth(place.line.saturating_sub(1)).map(str::to_owned);
         }
         self

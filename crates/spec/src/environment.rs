@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::decode::decode;
@@ -11,6 +12,7 @@ use crate::moved::{self, MovedBody};
 use crate::name::{ComponentName, Identifier, InvalidName, SpecName, TemplateName};
 use crate::parameter::Parameter;
 use crate::quantity::seconds;
+use crate::schema::{self, Outputs, Templated};
 use crate::{Diagnostic, Files, Located, Node, files, near};
 
 /// How many specs may extend one another in a row.
@@ -25,37 +27,45 @@ pub struct EnvironmentSpec {
     pub files: Vec<String>,
     /// Texts of these files, for excerpts.
     pub texts: BTreeMap<String, String>,
+    /// What stands under `spec`, as a tree with places.
+    pub tree: Node,
     /// What it says.
     pub body: Body,
 }
 
 /// What stands under `spec`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(rename = "SpecBody")]
 pub struct Body {
     /// What it is for.
     #[serde(default)]
     pub description: Option<String>,
     /// The spec this one is laid over; already done.
     #[serde(default)]
+    #[schemars(extend("pattern" = schema::LABEL, "maxLength" = 30))]
     pub extends: Option<Located<String>>,
     /// Parameters that `--set` and values files fill.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = {"pattern": schema::IDENTIFIER}))]
     pub parameters: BTreeMap<Located<String>, Parameter>,
     /// The components by name.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = {"pattern": schema::LABEL, "maxLength": 63}))]
     pub components: BTreeMap<Located<String>, ComponentBody>,
     /// Components that had another name.
     #[serde(default)]
     pub moved: Vec<MovedBody>,
     /// Data to copy, by component; its strings are templates.
     #[serde(default)]
+    #[schemars(with = "Option<Templated<BTreeMap<Located<String>, DataBody>>>")]
     pub data: Option<Node>,
     /// Secrets to copy into the environment, by name of the copy.
     #[serde(default)]
     pub secrets: BTreeMap<Located<String>, SecretBody>,
     /// Queries that decide whether it is ready; their strings are templates.
     #[serde(default)]
+    #[schemars(with = "Option<Templated<Vec<GateBody>>>")]
     pub gates: Option<Node>,
     /// How long it lives.
     #[serde(default)]
@@ -66,39 +76,45 @@ pub struct Body {
 }
 
 /// An instance of a template.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ComponentBody {
     /// The template.
+    #[schemars(extend("pattern" = schema::LABEL, "maxLength" = 63))]
     pub template: Located<String>,
     /// The template's parameters; strings are templates.
     #[serde(default)]
+    #[schemars(with = "Option<Templated<Outputs>>")]
     pub values: Option<Node>,
     /// Requirement of the template to the component that meets it.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = {"pattern": schema::IDENTIFIER}))]
     pub wires: BTreeMap<Located<String>, Located<String>>,
     /// Components that have to be healthy before this one begins, besides those it is wired to.
     #[serde(default)]
     pub needs: Vec<Located<String>>,
     /// How long an image that cannot be pulled yet is waited for.
     #[serde(default)]
+    #[schemars(extend("pattern" = schema::DURATION))]
     pub wait_for_image: Option<Located<String>>,
 }
 
 /// A Secret copied from another namespace.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretBody {
     /// `<namespace>/<name>`.
+    #[schemars(extend("pattern" = schema::REFERENCE))]
     pub from: Located<String>,
 }
 
 /// How long an environment lives.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LifecycleBody {
     /// From the last `up` on.
     #[serde(default)]
+    #[schemars(extend("pattern" = schema::DURATION))]
     pub ttl: Option<Located<String>>,
     /// When it is put to sleep.
     #[serde(default)]
@@ -112,33 +128,38 @@ pub struct LifecycleBody {
 }
 
 /// When an environment is put to sleep.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Sleep {
     /// Without use for this long.
+    #[schemars(extend("pattern" = schema::DURATION))]
     pub idle_for: Located<String>,
 }
 
 /// When a sleeping environment is deleted.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Delete {
     /// Asleep for this long.
+    #[schemars(extend("pattern" = schema::DURATION))]
     pub asleep_for: Located<String>,
 }
 
 /// What an environment may use and reach.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyBody {
     /// `owned`, or `{borrowed: NAME}`.
     #[serde(default)]
+    #[schemars(schema_with = "schema::namespace")]
     pub namespace: Option<Node>,
     /// Hard limits of a `ResourceQuota`.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<Located<String>, schema::Quantity>")]
     pub quota: BTreeMap<Located<String>, Node>,
     /// Kinds that no template may use: `KIND`, `KIND.GROUP`, or either with `/TYPE`.
     #[serde(default)]
+    #[schemars(inner(regex(pattern = schema::DENY)))]
     pub deny: Vec<Located<String>>,
     /// `open` or `isolated`.
     #[serde(default)]
@@ -146,7 +167,7 @@ pub struct PolicyBody {
 }
 
 /// What the pods may reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NetworkBody {
     /// Everything.
@@ -156,7 +177,7 @@ pub enum NetworkBody {
 }
 
 /// One entry of `data`, after its strings were rendered.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataBody {
     /// Where the rows come from.
@@ -166,7 +187,7 @@ pub struct DataBody {
 }
 
 /// The source of a copy.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataSource {
     /// A Secret (key `uri`) in namespace `mimeo-data`.
@@ -174,11 +195,13 @@ pub struct DataSource {
 }
 
 /// What is copied of one table.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["columns"]))]
 pub struct TableBody {
     /// `all`, or the columns by name.
     #[serde(default)]
+    #[schemars(schema_with = "schema::columns")]
     pub columns: Option<Node>,
     /// SQL condition on the rows.
     #[serde(default, rename = "where")]
@@ -186,7 +209,7 @@ pub struct TableBody {
 }
 
 /// One gate, after its strings were rendered.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GateBody {
     /// Its name.
@@ -196,6 +219,7 @@ pub struct GateBody {
     /// A query that yields one value.
     pub sql: Located<String>,
     /// The value expected.
+    #[schemars(schema_with = "schema::one_value")]
     pub expect: Node,
 }
 
@@ -274,7 +298,7 @@ fn finish(name: &str, chain: Vec<Loaded>) -> Result<EnvironmentSpec, Vec<Diagnos
     }
     let files = chain.iter().map(|loaded| loaded.file.clone()).collect();
     let texts = chain.into_iter().map(|loaded| (loaded.file, loaded.text)).collect();
-    Ok(EnvironmentSpec { name: name.to_owned(), files, texts, body })
+    Ok(EnvironmentSpec { name: name.to_owned(), files, texts, tree: merged, body })
 }
 
 fn excerpt(finding: Diagnostic, chain: &[Loaded]) -> Diagnostic {

@@ -1,8 +1,10 @@
 //! What a template says about the health of the custom resources it makes.
 
 use expression::Expression;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::schema;
 use crate::{Diagnostic, Located};
 
 /// Groups that belong to Kubernetes itself: mimeo has rules of its own for their kinds.
@@ -29,10 +31,11 @@ const BUILT_IN: [&str; 19] = [
 ];
 
 /// A rule for one kind. The names of the expressions are those of Flux's `healthCheckExprs`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct HealthRule {
     /// `Kind.group`, such as `KafkaTopic.kafka.example.com`.
+    #[schemars(extend("pattern" = schema::KIND_AND_GROUP))]
     pub kind: Located<String>,
     /// CEL: holds when an object is what was asked for.
     pub current: Located<String>,

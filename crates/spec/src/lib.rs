@@ -17,11 +17,12 @@ pub mod near;
 pub mod node;
 pub mod parameter;
 pub mod quantity;
+pub mod schema;
 pub mod stack;
 pub mod template;
 pub mod yaml;
 
-pub use diagnostic::{Category, Diagnostic, Place, Severity};
+pub use diagnostic::{Category, Diagnostic, HIDDEN, Place, Severity};
 pub use files::{Files, MemoryFiles};
 pub use identity::EnvironmentIdentity;
 pub use node::{Located, Node, Spot};

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use crate::decode::decode;
 use crate::files::{self, Files};
+use crate::node::Kind;
 use crate::{Diagnostic, Located, Node, near, yaml};
 
 /// The version of all files.
@@ -58,6 +59,11 @@ pub fn load(
 pub fn parse(file: &str, text: String, kind: &str, name: &str) -> Result<Loaded, Box<Diagnostic>> {
     let excerpt = |finding: Box<Diagnostic>| Box::new(finding.with_source(&text));
     let node = yaml::parse(file, &text)?;
+    if !matches!(node.kind, Kind::Map(_) | Kind::Null) {
+        let cause = format!("a {} where a mapping is expected", node.type_name());
+        let finding = Diagnostic::error("SPC003", cause).help(format!("begin with `kind: {kind}`"));
+        return Err(excerpt(Box::new(node.spot.mark(finding))));
+    }
     // Version and kind first: a newer or another file would only give misleading errors below.
     check(&node, "kind", kind, "SPC005").map_err(excerpt)?;
     check(&node, "apiVersion", API_VERSION, "ENV009").map_err(excerpt)?;

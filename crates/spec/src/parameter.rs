@@ -3,14 +3,15 @@
 use std::fmt;
 
 use regex::Regex;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::quantity::{is_quantity, seconds};
-use crate::{Diagnostic, Located, Node, Spot, yaml};
+use crate::{Diagnostic, HIDDEN, Located, Node, Spot, yaml};
 
 /// JSON Schema types.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Type {
     /// Text.
@@ -41,7 +42,7 @@ impl fmt::Display for Type {
 }
 
 /// Formats of strings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// A Kubernetes quantity, such as `500m` or `1Gi`.
@@ -51,7 +52,7 @@ pub enum Format {
 }
 
 /// The declaration of one parameter.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameter {
     /// Its type.
@@ -118,6 +119,10 @@ impl Parameter {
             && let Err(why) = self.accept(&default.to_value())
         {
             bad(&default.spot, format!("default {why}"));
+        }
+        if self.secret {
+            // What should be a reference may be the secret itself.
+            found.iter_mut().for_each(|finding| finding.snippet = Some(HIDDEN.to_owned()));
         }
         found
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::decode::decode;
@@ -9,6 +10,7 @@ use crate::health::{self, HealthRule};
 use crate::load;
 use crate::name::{Identifier, TemplateName};
 use crate::parameter::Parameter;
+use crate::schema::{self, Outputs, Templated};
 use crate::{Diagnostic, Files, Located, Node, contract, files};
 
 /// A template, checked as far as its file alone can be.
@@ -25,26 +27,32 @@ pub struct Template {
 }
 
 /// What stands under `spec`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "TemplateBody")]
 pub struct Body {
     /// What it is for.
     #[serde(default)]
     pub description: Option<String>,
     /// What its instances are given.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = {"pattern": schema::IDENTIFIER}))]
     pub parameters: BTreeMap<Located<String>, Parameter>,
     /// Contracts that other components meet.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = {"pattern": schema::IDENTIFIER}))]
     pub requires: BTreeMap<Located<String>, Requirement>,
     /// Secrets made once in the cluster; strings are templates.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<Located<String>, Templated<Generate>>")]
     pub generates: BTreeMap<Located<String>, Node>,
     /// Contracts it meets, with their outputs; strings are templates.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<Located<String>, Templated<Outputs>>", extend("propertyNames" = {"pattern": schema::CONTRACT}))]
     pub provides: BTreeMap<Located<String>, Node>,
     /// Jobs that run at certain points; strings are templates.
     #[serde(default)]
+    #[schemars(with = "Vec<Templated<Hook>>")]
     pub hooks: Vec<Node>,
     /// When custom resources are healthy. Expressions are no templates: they are not rendered.
     #[serde(default)]
@@ -52,10 +60,11 @@ pub struct Body {
 }
 
 /// A contract that another component meets.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Requirement {
     /// `<name>/v<major>`.
+    #[schemars(extend("pattern" = schema::CONTRACT))]
     pub contract: Located<String>,
     /// May be left unwired.
     #[serde(default)]
@@ -63,7 +72,7 @@ pub struct Requirement {
 }
 
 /// One generated value, after its strings were rendered.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Generate {
     /// Name of the Secret.
@@ -72,6 +81,7 @@ pub struct Generate {
     pub key: Located<String>,
     /// Length in characters.
     #[serde(default = "default_length")]
+    #[schemars(range(min = 8, max = 1024))]
     pub length: Located<u64>,
 }
 
@@ -80,7 +90,7 @@ fn default_length() -> Located<u64> {
 }
 
 /// A hook, after its strings were rendered.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Hook {
     /// Name of the Job among the template's manifests.
@@ -90,7 +100,7 @@ pub struct Hook {
 }
 
 /// When a hook runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HookAt {
     /// Before the component's other objects.

@@ -6,11 +6,16 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 use serde_saphyr::budget::BudgetBreach;
-use serde_saphyr::granit_parser::{Event, Parser};
 use serde_saphyr::{Error, Options, Spanned};
 
 use crate::node::{Kind, KindVisitor, Located, Node, Spot};
 use crate::{Diagnostic, stack};
+
+mod refuse;
+
+use refuse::Whose;
+
+pub use refuse::check_characters;
 
 /// Nesting that is still read.
 pub const MAX_DEPTH: usize = 64;
@@ -50,7 +55,7 @@ fn options() -> Options {
 /// A `YML` finding with the place.
 pub fn parse(file: &str, text: &str) -> Result<Node, Box<Diagnostic>> {
     check_characters(file, text)?;
-    check_tags(file, text)?;
+    refuse::events(file, text, Whose::Ours)?;
     with_room(text, || {
         let raw: Raw =
             serde_saphyr::from_str_with_options(text, options()).map_err(|e| fault(file, text, &e))?;
@@ -67,7 +72,7 @@ pub fn parse(file: &str, text: &str) -> Result<Node, Box<Diagnostic>> {
 /// A `YML` finding with the place.
 pub fn documents(file: &str, text: &str) -> Result<Vec<Document>, Box<Diagnostic>> {
     check_characters(file, text)?;
-    check_tags(file, text)?;
+    refuse::events(file, text, Whose::Kubectl)?;
     let documents = with_room(text, || {
         let documents: Vec<Spanned<Value>> =
             serde_saphyr::from_multiple_with_options(text, options()).map_err(|e| fault(file, text, &e))?;
@@ -97,7 +102,9 @@ fn has_wide_number(value: &Value) -> bool {
 
 /// An integer that does not fit 64 bits was read as a float.
 fn is_wide(number: &Number) -> bool {
-    number.is_f64() && number.as_f64().is_some_and(|value| value.abs() >= 9.2e18)
+    // kubectl takes what is beyond a signed integer for a float.
+    number.as_u64().is_some_and(|value| i64::try_from(value).is_err())
+        || number.is_f64() && number.as_f64().is_some_and(|value| value.abs() >= 9.2e18)
 }
 
 /// Reads a stream of documents as trees with places; empty documents are left out.
@@ -106,7 +113,7 @@ fn is_wide(number: &Number) -> bool {
 /// A `YML` finding with the place.
 pub fn document_nodes(file: &str, text: &str) -> Result<Vec<Node>, Box<Diagnostic>> {
     check_characters(file, text)?;
-    check_tags(file, text)?;
+    refuse::events(file, text, Whose::Kubectl)?;
     with_room(text, || {
         let raw: Vec<Raw> =
             serde_saphyr::from_multiple_with_options(text, options()).map_err(|e| fault(file, text, &e))?;
@@ -140,10 +147,32 @@ pub fn scalar(text: &str) -> Value {
 /// # Errors
 /// `YML008` when it holds what YAML has no words for.
 pub fn to_yaml<T: Serialize>(value: &T) -> Result<String, Box<Diagnostic>> {
-    // Block scalars are left to short, plain texts: `to_yaml` output is indented by templates afterwards.
-    let options = serde_saphyr::ser_options! { compact_list_indent: true, prefer_block_scalars: true };
-    serde_saphyr::to_string_with_options(value, options)
-        .map_err(|error| Box::new(Diagnostic::error("YML008", format!("cannot be written as YAML: {error}"))))
+    let cannot =
+        |error: String| Box::new(Diagnostic::error("YML008", format!("cannot be written as YAML: {error}")));
+    let write = |prefer_block_scalars| {
+        let options = serde_saphyr::ser_options! {
+            compact_list_indent: true,
+            prefer_block_scalars: prefer_block_scalars,
+        };
+        serde_saphyr::to_string_with_options(value, options).map_err(|error| cannot(error.to_string()))
+    };
+    let mut text = write(true)?;
+    // A block that begins with an empty line: kubectl's parser cannot tell how far it is indented.
+    if ["|\n\n", "|-\n\n", "|+\n\n"].iter().any(|begin| text.contains(begin)) {
+        text = write(false)?;
+    }
+    if check_characters("", &text).is_ok() {
+        return Ok(text);
+    }
+    // An invisible character can only be written as an escape. JSON is YAML, and has escapes everywhere.
+    let text = serde_json::to_string(value).map_err(|error| cannot(error.to_string()))?;
+    Ok(text.chars().fold(String::new(), |mut out, character| {
+        match refuse::invisible(character) {
+            None => out.push(character),
+            Some(_) => out.push_str(&format!("\\u{:04x}", u32::from(character))),
+        }
+        out
+    }) + "\n")
 }
 
 struct Raw {
@@ -222,69 +251,6 @@ fn check_numbers(node: &Node) -> Result<(), Box<Diagnostic>> {
     }
 }
 
-/// Refuses tags other than YAML's own: what they ask for, nobody here does.
-fn check_tags(file: &str, text: &str) -> Result<(), Box<Diagnostic>> {
-    // Files without an exclamation mark have none, and most have none.
-    if !text.contains('!') {
-        return Ok(());
-    }
-    for event in Parser::new_from_str(text) {
-        // A fault in the syntax is told by whoever reads the values.
-        let Ok((event, span)) = event else { return Ok(()) };
-        let (Event::Scalar(_, _, _, tag) | Event::SequenceStart(_, _, tag) | Event::MappingStart(_, _, tag)) =
-            event
-        else {
-            continue;
-        };
-        let Some(tag) = tag else { continue };
-        if CORE_TAGS.iter().any(|name| tag.is_yaml_core_schema_tag(name)) {
-            continue;
-        }
-        let at = span.tag_start.unwrap_or(span.start);
-        let finding =
-            Diagnostic::error("YML007", format!("tag `{tag}` is not allowed")).help("remove the tag");
-        return Err(Box::new(finding.at(file, at.line(), at.col() + 1).with_source(text)));
-    }
-    Ok(())
-}
-
-const CORE_TAGS: [&str; 7] = ["str", "int", "float", "bool", "null", "map", "seq"];
-
-/// Refuses characters that a reviewer cannot see.
-///
-/// # Errors
-/// `YML009` with the place of the first one.
-pub fn check_characters(file: &str, text: &str) -> Result<(), Box<Diagnostic>> {
-    if text.is_ascii() && !text.bytes().any(|byte| (byte < 32 && !matches!(byte, 9 | 10 | 13)) || byte == 127)
-    {
-        return Ok(());
-    }
-    let (mut line, mut column) = (1, 0);
-    for character in text.chars() {
-        column += 1;
-        let what = match character {
-            '\n' => {
-                (line, column) = (line + 1, 0);
-                continue;
-            }
-            '\t' | '\r' => continue,
-            '\u{feff}' => "byte order mark",
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}' => {
-                "bidirectional control character"
-            }
-            other if other.is_control() => "control character",
-            _ => continue,
-        };
-        let cause = format!("{what} U+{:04X}", u32::from(character));
-        return Err(Box::new(
-            Diagnostic::error("YML009", cause)
-                .at(file, line, column)
-                .help("remove it, or write it as an escape in quotes"),
-        ));
-    }
-    Ok(())
-}
-
 fn fault(file: &str, text: &str, error: &Error) -> Box<Diagnostic> {
     let error = error.without_snippet();
     let message = plain_message(error);
@@ -311,6 +277,12 @@ fn fault(file: &str, text: &str, error: &Error) -> Box<Diagnostic> {
         | Error::AliasReplayStackDepthExceeded { .. }
         | Error::AliasReplayCounterOverflow { .. }
         | Error::UnknownAnchor { .. } => Diagnostic::error("YML001", message).help("write the value out"),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            Diagnostic::error("YML001", "an alias inside of what it stands for").help("write the value out")
+        }
+        Error::MultipleDocuments { .. } => {
+            Diagnostic::error("YML004", "a second document begins here").help("put it into a file of its own")
+        }
         Error::NullIntoString { .. } => {
             Diagnostic::error("YML005", "null where a key is expected").help("put the key in quotes")
         }
@@ -400,6 +372,8 @@ mod tests {
 
     fn text() -> impl Strategy<Value = String> {
         prop_oneof![
+            ".{0,8}",
+            "[a\u{0}\u{7}\u{85}\u{200e}\u{2028}\u{202e}\u{2066}\u{feff}\u{fffe}\\\\\"']{0,6}",
             "[ -~]{0,12}",
             "[a-z: #\\-\n\t'\"|>%&*!\\[\\]{}?,@`0-9~]{0,24}",
             "[ \n]{0,3}[a-zäöü]{0,3}\n{1,3}[ a-z]{0,5}\n?",
@@ -448,7 +422,7 @@ mod tests {
             Just(Value::Null),
             any::<bool>().prop_map(Value::Bool),
             any::<i64>().prop_map(Value::from),
-            any::<u64>().prop_map(Value::from),
+            any::<u32>().prop_map(Value::from),
             (-1e15..1e15_f64).prop_map(|float| Number::from_f64(float).map_or(Value::Null, Value::Number)),
             text().prop_map(Value::String),
         ];

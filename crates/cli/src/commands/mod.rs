@@ -6,8 +6,10 @@ pub mod completion;
 pub mod data;
 pub mod diff;
 pub mod down;
+pub mod explain;
 pub mod extend;
 pub mod gc;
+pub mod init;
 pub mod install;
 pub mod list;
 pub mod logs;
@@ -15,6 +17,7 @@ pub mod plan;
 pub mod preview;
 pub mod receipts;
 pub mod render;
+pub mod schema;
 pub mod status;
 pub mod uninstall;
 pub mod up;
@@ -50,6 +53,9 @@ pub async fn run(cli: Cli, ui: &Ui, stop: Stop) -> Result<u8, Error> {
     let result = match cli.command {
         Command::Check(args) => check::run(args, ui).await,
         Command::Render(args) => render::run(args, ui).await,
+        Command::Init(args) => init::run(args, ui).await,
+        Command::Explain(args) => explain::run(args, ui).await,
+        Command::Schema(args) => schema::run(&args, ui),
         Command::Diff(args) => diff::run(args, &global, ui).await,
         Command::Plan(args) => plan::run(args, &global, ui).await,
         Command::Receipts(args) => receipts::run(args, &global, ui).await,

@@ -65,7 +65,7 @@ fn kept(request: &Request, origin: &up::Origin) -> PlanRequest {
         ref_kind: origin.ref_kind,
         revision: request.revision.clone(),
         set: request.set.clone(),
-        values: request.values.clone(),
+        values: request.values.as_ref().map(spec::Node::to_value),
         image_map: request.image_map.clone(),
     }
 }

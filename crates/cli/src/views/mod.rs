@@ -2,6 +2,7 @@
 
 pub mod diagnostic;
 pub mod environments;
+pub mod explain;
 mod field;
 pub mod findings;
 pub mod plan;

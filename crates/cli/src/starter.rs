@@ -1,0 +1,94 @@
+//! The repository that `mimeo init` writes. Its templates are those of the catalogue.
+
+/// A file: path and content.
+pub type File = (&'static str, String);
+
+/// Ready-made jobs for CI, by the forge they are for: where the file belongs, and its content.
+pub const JOBS: [(&str, &str, &str); 2] = [
+    ("github", ".github/workflows/mimeo.yml", include_str!("../../../pipelines/ci/github.yml")),
+    ("gitea", ".gitea/workflows/mimeo.yml", include_str!("../../../pipelines/ci/gitea.yml")),
+];
+
+macro_rules! catalogue {
+    ($($path:literal),* $(,)?) => {
+        /// The files of the catalogue that the starter uses.
+        const CATALOGUE: &[(&str, &str)] = &[$(($path, include_str!(concat!("../../../", $path)))),*];
+    };
+}
+
+catalogue![
+    "templates/job/README.md",
+    "templates/job/manifests/files.yaml",
+    "templates/job/manifests/job.yaml",
+    "templates/job/template.yaml",
+    "templates/postgres/README.md",
+    "templates/postgres/manifests/service.yaml",
+    "templates/postgres/manifests/statefulset.yaml",
+    "templates/postgres/manifests/volume.yaml",
+    "templates/postgres/template.yaml",
+];
+
+/// The files of a new repository.
+pub fn files() -> Vec<File> {
+    let own = [
+        ("environments/README.md", include_str!("../starter/README.md")),
+        ("environments/qa.yaml", include_str!("../starter/qa.yaml")),
+        ("jobs/seed/seed.sql", include_str!("../starter/seed.sql")),
+    ];
+    let mut files: Vec<File> =
+        own.iter().chain(CATALOGUE).map(|(path, text)| (*path, (*text).to_owned())).collect();
+    for (kind, path) in
+        [("EnvironmentSpec", "schemas/EnvironmentSpec.json"), ("Template", "schemas/Template.json")]
+    {
+        files.extend(spec::schema::of(kind).map(|schema| (path, format!("{schema:#}\n"))));
+    }
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, path::Path, sync::Arc};
+
+    use spec::{Files, MemoryFiles};
+
+    use super::*;
+
+    #[test]
+    fn whole_templates_are_taken() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut there = BTreeSet::new();
+        for folder in
+            ["templates/job", "templates/postgres", "templates/job/manifests", "templates/postgres/manifests"]
+        {
+            for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_file() {
+                    there.insert(format!("{folder}/{}", path.file_name().unwrap().to_str().unwrap()));
+                }
+            }
+        }
+        let taken: BTreeSet<String> = CATALOGUE.iter().map(|(path, _)| (*path).to_owned()).collect();
+        assert_eq!(taken, there);
+    }
+
+    #[test]
+    fn it_renders_without_a_finding() {
+        let mut memory = MemoryFiles::default();
+        for (path, text) in files() {
+            memory.insert(path, text);
+        }
+        let files: Arc<dyn Files> = Arc::new(memory);
+        let request = render::Request {
+            spec: "qa".to_owned(),
+            repository: "git.example.com/team/new".to_owned(),
+            ref_name: "main".to_owned(),
+            revision: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+            ..render::Request::default()
+        };
+        let (rendered, warnings) = render::render(&request, &files).unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let kinds: Vec<&str> =
+            rendered.objects.iter().filter_map(|object| object.manifest["kind"].as_str()).collect();
+        assert_eq!(kinds, ["PersistentVolumeClaim", "Service", "StatefulSet", "ConfigMap", "Job"]);
+    }
+}
