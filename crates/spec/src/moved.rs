@@ -104,20 +104,28 @@ fn circles(moves: &[MovedBody], components: &BTreeSet<&str>) -> Vec<Diagnostic> 
 }
 
 /// Lists the moves of specs that extend one another, the first one extended first: a move is history, so those
-/// of a spec come after those it inherits. `null` forgets the inherited ones.
+/// of a spec come after those it inherits. `null` forgets the inherited ones. What is no list is left for the
+/// reader of the merged spec to refuse, also where a spec that is laid over it has moves: to forget a move is to
+/// make its component again.
 pub(crate) fn join<'a>(merged: &mut Node, specs: impl Iterator<Item = &'a Node>) {
     let mut all: Vec<Node> = Vec::new();
+    let mut wrong = None;
     for node in specs.filter_map(|spec| spec.get("moved")) {
         match &node.kind {
-            Kind::Null => all.clear(),
+            Kind::Null => {
+                all.clear();
+                wrong = None;
+            }
             Kind::List(own) => all.extend(own.iter().cloned()),
-            // Not a list: reading it as one says so.
-            _ => return,
+            _ => wrong = wrong.or(Some(node)),
         }
     }
     let Kind::Map(entries) = &mut merged.kind else { return };
     for entry in entries.iter_mut().filter(|entry| entry.key.value == "moved") {
-        entry.value.kind = Kind::List(std::mem::take(&mut all));
+        match wrong {
+            Some(wrong) => entry.value = wrong.clone(),
+            None => entry.value.kind = Kind::List(std::mem::take(&mut all)),
+        }
     }
 }
 
