@@ -190,3 +190,25 @@ fn what_is_shipped_is_clean() {
     assert_eq!(document["items"], json!([]));
     assert!(document["specs"][0]["objects"].as_u64().unwrap() > 3, "{document}");
 }
+
+/// What `mimeo init` writes is right as it is written, with the versions that are supported.
+#[test]
+fn the_starter_is_clean() {
+    let repo = GitRepo::new().unwrap();
+    let mimeo = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mimeo"));
+        command.args(arguments).env_clear().env("HOME", repo.path()).env("NO_COLOR", "1").output().unwrap()
+    };
+    assert!(mimeo(&["init", &repo.arg(), "--ci", "github"]).status.success());
+    repo.write("jobs/seed/seed.sql", "select 1;\n").unwrap();
+    let output = mimeo(&["init", &repo.arg()]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("ARG012") && told.contains("jobs/seed/seed.sql"), "{told}");
+    assert!(mimeo(&["init", &repo.arg(), "--force"]).status.success());
+    repo.commit("Begin").unwrap();
+    let output = check(&repo, &["-o", "json", "--kubernetes-version", "1.33-1.36"]);
+    let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(document["items"], json!([]));
+    assert!(document["specs"][0]["objects"].as_u64().unwrap() > 3, "{document}");
+}
