@@ -123,6 +123,8 @@ pub(crate) fn join<'a>(merged: &mut Node, specs: impl Iterator<Item = &'a Node>)
     let Kind::Map(entries) = &mut merged.kind else { return };
     for entry in entries.iter_mut().filter(|entry| entry.key.value == "moved") {
         match wrong {
+            // A spec that extends none has nothing to forget: it is read like every other list that is null.
+            None if entry.value.kind == Kind::Null => {}
             Some(wrong) => entry.value = wrong.clone(),
             None => entry.value.kind = Kind::List(std::mem::take(&mut all)),
         }
