@@ -22,6 +22,7 @@ pub(crate) type Provides = BTreeMap<String, BTreeMap<String, Value>>;
 /// The outputs a component offers, checked against their contracts.
 pub(crate) fn provides(
     template: &Template,
+    component: &Located<String>,
     engine: &Engine,
     scope: &Scope<'_>,
     files: &dyn Files,
@@ -37,11 +38,26 @@ pub(crate) fn provides(
                 continue;
             }
         };
+        let by_values = matches!(offered.kind, Kind::String(_));
         let mut offered = offered.clone();
-        let outputs = render_tree(&mut offered, engine, scope)
-            .and_then(|()| contract.outputs(&offered, &format!("spec.provides.{}", name.value)));
+        let outputs = render_tree(&mut offered, engine, scope).and_then(|()| {
+            // Written as one expression, it is the values that decide whether the contract is met.
+            if by_values && offered.entries().is_empty() && !matches!(offered.kind, Kind::String(_)) {
+                return Ok(None);
+            }
+            if by_values {
+                // They are the spec's, not the template's.
+                let path = format!("spec.components.{}.values", component.value);
+                let there =
+                    |finding: Diagnostic| component.spot.mark(Diagnostic { snippet: None, ..finding });
+                let outputs = contract.outputs(&offered, &path);
+                return outputs.map(Some).map_err(|found| found.into_iter().map(there).collect());
+            }
+            contract.outputs(&offered, &format!("spec.provides.{}", name.value)).map(Some)
+        });
         match outputs {
-            Ok(outputs) => drop(provides.insert(name.value.clone(), outputs)),
+            Ok(Some(outputs)) => drop(provides.insert(name.value.clone(), outputs)),
+            Ok(None) => {}
             Err(findings) => found.extend(findings),
         }
     }

@@ -258,8 +258,14 @@ fn component(prepared: &Prepared, request: &Request, files: &Arc<dyn Files>, nam
             return;
         }
     };
-    let wires = wires_value(prepared, name, template, &all.offers);
-    let Some(wires) = wires else { return };
+    let wires = match wires_value(prepared, name, template, &all.offers) {
+        Ok(Some(wires)) => wires,
+        Ok(None) => return,
+        Err(finding) => {
+            all.found.extend(located(vec![*finding], prepared, template));
+            return;
+        }
+    };
     let scope = json!({
         "name": prepared.origin(name), "namespace": prepared.namespace, "env": env_value(&prepared.env),
         "params": params, "wires": wires,
@@ -304,14 +310,36 @@ pub(crate) fn outer(prepared: &Prepared) -> Value {
 }
 
 /// Outputs of the components it is wired to; `None` when one of them failed, which was reported there.
-fn wires_value(prepared: &Prepared, name: &str, template: &Template, offers: &Offers) -> Option<Value> {
+///
+/// # Errors
+/// A component whose template could meet the contract, but not with the values it was given.
+fn wires_value(
+    prepared: &Prepared,
+    name: &str,
+    template: &Template,
+    offers: &Offers,
+) -> Result<Option<Value>, Box<Diagnostic>> {
     let mut wires = Map::new();
     for (requirement, target) in &prepared.wiring.wires[name] {
-        let wanted = &template.body.requires.get(requirement.as_str())?.contract;
-        let outputs = offers.get(target)?.get(wanted.as_str())?;
+        let (Some(wanted), Some(offered)) =
+            (template.body.requires.get(requirement.as_str()), offers.get(target))
+        else {
+            return Ok(None);
+        };
+        let contract = wanted.contract.as_str();
+        let Some(outputs) = offered.get(contract) else {
+            let cause = format!("`{target}` does not provide {contract} with the values it is given");
+            let finding =
+                Diagnostic::error("WIR003", cause).on(format!("spec.components.{name}.wires")).help(format!(
+                    "see the parameters of its template: `mimeo explain` shows what `{target}` is given"
+                ));
+            let body = prepared.spec.body.components.get(name);
+            let spot = body.and_then(|body| body.wires.get(requirement.as_str())).map(|wire| &wire.spot);
+            return Err(Box::new(spot.map_or(finding.clone(), |spot| spot.mark(finding))));
+        };
         wires.insert(requirement.clone(), contract::as_value(outputs));
     }
-    Some(Value::Object(wires))
+    Ok(Some(Value::Object(wires)))
 }
 
 fn instance(
@@ -327,7 +355,7 @@ fn instance(
     let engine = &compiled.engine;
     let mut found = Vec::new();
     let provides =
-        offers::provides(template, engine, scope, &**files, &request.root).unwrap_or_else(|findings| {
+        offers::provides(template, name, engine, scope, &**files, &request.root).unwrap_or_else(|findings| {
             found.extend(findings);
             BTreeMap::new()
         });

@@ -12,7 +12,9 @@ use crate::name::{Identifier, is_label};
 use crate::{Diagnostic, Files, Located, Node, files, near};
 
 /// Contracts that every repository has.
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 5] = [
+    ("http/v1", include_str!("../contracts/http-v1.yaml")),
+    ("kafka/v1", include_str!("../contracts/kafka-v1.yaml")),
     ("postgres/v1", include_str!("../contracts/postgres-v1.yaml")),
     ("s3/v1", include_str!("../contracts/s3-v1.yaml")),
     ("sql/v1", include_str!("../contracts/sql-v1.yaml")),

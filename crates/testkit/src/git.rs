@@ -87,6 +87,18 @@ impl GitRepo {
     /// # Errors
     /// When a file cannot be read or written.
     pub fn copy(&self, folder: &Path, replace: &[(&str, &str)]) -> Result<&Self> {
+        self.copied(folder, "", replace)
+    }
+
+    /// Copies a folder below another one of its own.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn copy_below(&self, folder: &Path, own: &str) -> Result<&Self> {
+        self.copied(folder, &format!("{own}/"), &[])
+    }
+
+    fn copied(&self, folder: &Path, below: &str, replace: &[(&str, &str)]) -> Result<&Self> {
         let mut open = vec![folder.to_owned()];
         while let Some(next) = open.pop() {
             for entry in std::fs::read_dir(&next).with_context(|| next.display().to_string())? {
@@ -101,7 +113,7 @@ impl GitRepo {
                     name = name.replace(from, to);
                     text = text.replace(from, to);
                 }
-                self.write(&name, &text)?;
+                self.write(&format!("{below}{name}"), &text)?;
             }
         }
         Ok(self)

@@ -19,6 +19,8 @@ binary_kubernetes() { binary kubernetes kube "$KUBERNETES_FLAGS" . "first build,
 binary_dns() { binary dns coredns "-s -w" . "first build, usually 2-3 minutes"; }
 binary_kwok() { binary kwok kwok "-s -w" sigs.k8s.io/kwok/cmd/kwok "first build, usually 2-3 minutes"; }
 binary_pause() { binary images/pause pause "-s -w" . "first build, usually a few seconds"; }
+# Optional: only `lab images` and `lab build` ask for it.
+binary_s3() { binary s3 versitygw "-s -w" github.com/versity/versitygw/cmd/versitygw "first build, usually 2-3 minutes"; }
 # Optional: only `lab forge` and `lab build` ask for it.
 binary_gitea() { binary gitea gitea "$GITEA_FLAGS" code.gitea.io/gitea "first build, usually 3-5 minutes" "$GITEA_TAGS"; }
 

@@ -51,6 +51,7 @@ lab_build() {
   require_packages
   build_all
   binary_gitea
+  build_images "${CATALOGUE[@]}"
 }
 
 # Programs use the cores and images the network: side by side.

@@ -9,6 +9,8 @@
 # starts from an empty folder and its files are laid over FROM as they are.
 
 readonly IMAGES=(pause busybox postgres dbt)
+# What the rest of the catalogue runs: built and imported when it is asked for.
+readonly CATALOGUE=(s3 kafka dagster airflow)
 readonly STORE=$CACHE/images
 readonly IMAGE_TOOL=$LAB_DIR/images/image
 # python3 of Debian, whatever else is called python3 here.
@@ -100,6 +102,8 @@ build_image() (
     base) usual="first build, usually 30-60 seconds" ;;
     postgres) usual="first build, usually about a minute" ;;
     dbt) usual="first build, usually 1-2 minutes" ;;
+    s3) usual="first build, usually 2-4 minutes" ;;
+    kafka | dagster | airflow) usual="first build, usually 2-3 minutes" ;;
     *) usual="" ;;
   esac
   if [[ $usual ]]; then
@@ -175,6 +179,23 @@ import_images() { # ENTRY[=REF]…
       image_tool stream "$STORE" /dev/null "$entry" "${ref[@]}" | lab_ctr images import - >/dev/null
   done
   rm -f "$have"
+}
+
+# Images of the catalogue, all unless some are named, in a lab that runs.
+lab_images() {
+  ((EUID == 0)) || die "must run as root: it imports into the lab's containerd"
+  running || die "the lab is not running" "make lab-up"
+  local name entries=() names=("$@")
+  (($#)) || names=("${CATALOGUE[@]}")
+  for name in "${names[@]}"; do
+    [[ " ${IMAGES[*]} ${CATALOGUE[*]} " == *" $name "* ]] ||
+      die "there is no image $name" "images: ${IMAGES[*]} ${CATALOGUE[*]}"
+  done
+  require_packages
+  build_images "${names[@]}"
+  for name in "${names[@]}"; do entries+=("$(image_entry "$name")"); done
+  import_images "${entries[@]}"
+  step "imported: ${names[*]}"
 }
 
 import_standard_images() {

@@ -45,9 +45,10 @@ require_machine() {
     die "only $((free / 1024 / 1024)) GiB free under $CACHE" "the first start needs 8 GiB; MIMEO_CACHE=/elsewhere moves the cache"
 }
 
+# Further packages may be named.
 require_packages() {
   local package missing=() log="$CACHE/log/apt.log"
-  for package in "${PACKAGES[@]}"; do
+  for package in "${PACKAGES[@]}" "$@"; do
     [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
   done
   ((${#missing[@]})) || return 0
