@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use cluster::{Deleted, Lease, Propagation};
 use futures::{StreamExt as _, stream};
 use plan::{
-    Action, Desired, DryRun, FIELD_MANAGER, Inventory, Key, ObjectRef, Origin, Plan, Stage, Step, Wave,
+    Action, Desired, DryRun, FIELD_MANAGER, Inventory, Key, ObjectRef, Origin, Plan, Stage, Step, Taking,
+    Wave,
 };
 use rand::RngExt as _;
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use spec::{Category, Diagnostic};
 use crate::{
     Error, Event, Result, Session,
     compose::TARGET_SECRET,
-    definitions,
+    definitions, down,
     health::{Patience, Rules, Watcher},
     observe::IN_FLIGHT,
     read, stuck,
@@ -99,7 +100,16 @@ impl<'a> Run<'a> {
             wanted.still().await?;
         }
         for group in plan::prune_groups(&self.plan.prune) {
-            let group: Vec<&Step> = group.iter().collect();
+            let mut free: Vec<&Step> = Vec::new();
+            for step in group {
+                match self.in_use(step).await? {
+                    Some(why) => {
+                        self.session.tell(Event::Note(format!("{}: kept: {why}", step.object)));
+                    }
+                    None => free.push(step),
+                }
+            }
+            let group = free;
             let (gone, found) = self.delete_all(&group, Propagation::Background).await;
             // What did not go stays in the inventory: a later run deletes it.
             gone.iter().for_each(|step| self.inventory.remove(&step.object.key()));
@@ -108,6 +118,18 @@ impl<'a> Run<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Why a definition is not deleted although the plan has it: somebody made an object of its kind meanwhile.
+    async fn in_use(&self, step: &Step) -> Result<Option<String>> {
+        if !step.object.is("apiextensions.k8s.io", "CustomResourceDefinition") {
+            return Ok(None);
+        }
+        let resource = self.session.resource(&step.object).await?;
+        match self.session.cluster.get(&resource, &step.object).await? {
+            Some(live) => down::in_use(self.session, &step.object, &live).await,
+            None => Ok(None),
+        }
     }
 
     /// How much was copied, and what the copy warns of.
@@ -279,7 +301,7 @@ fn by_key(desired: &[Desired]) -> BTreeMap<Key, &Desired> {
 async fn run_step(session: &Session, lease: &Lease, step: &Step, wanted: &Desired) -> Result<Value> {
     match step.action {
         Action::Create => create(session, lease, wanted).await,
-        Action::Update => update(session, lease, step, wanted).await,
+        Action::Update | Action::Adopt => update(session, lease, step, wanted).await,
         Action::Recreate => {
             // Jobs went before the first wave.
             if !wanted.is_job()
@@ -370,7 +392,7 @@ async fn update(session: &Session, lease: &Lease, step: &Step, wanted: &Desired)
         let mut manifest = wanted.manifest.clone();
         manifest["metadata"]["uid"] = json!(step.uid);
         manifest["metadata"]["resourceVersion"] = json!(version);
-        let force = !step.takes_back.is_empty();
+        let force = step.taken().next().is_some();
         match session.cluster.apply(&resource, &wanted.object, &manifest, force).await {
             // The server takes a list away with its last element; the next apply writes the empty one.
             Ok((_, live)) if !repeated && plan::lacks_empties(wanted, &live) => {
@@ -403,20 +425,28 @@ async fn unchanged_version(
         return Err(moved(step, "it was deleted and made again"));
     }
     // Another run would have changed the epoch, which was read before this.
-    let owned = plan::owned_digest(&live, FIELD_MANAGER);
-    if owned.is_none() {
-        return Err(moved(step, "mimeo owns none of its fields any more"));
-    }
-    if owned != step.owned {
-        return Err(moved(step, "somebody changed fields that mimeo owns"));
+    if step.action == Action::Adopt {
+        // It is not ours yet: only what was shown is taken over.
+        if step.owned.as_deref() != Some(&plan::shown(&live)) {
+            return Err(moved(step, "somebody changed what is to be adopted"));
+        }
+    } else {
+        let owned = plan::owned_digest(&live, FIELD_MANAGER);
+        if owned.is_none() {
+            return Err(moved(step, "mimeo owns none of its fields any more"));
+        }
+        if owned != step.owned {
+            return Err(moved(step, "somebody changed fields that mimeo owns"));
+        }
     }
     // A forced write would take every field; the plan showed some.
-    if !step.takes_back.is_empty() {
-        let answer = session.cluster.dry_run(resource, &step.object, &wanted.manifest, false).await;
+    if step.taken().next().is_some() {
+        let never = |_: &[String]| Taking::Refused;
+        let answer = session.cluster.dry_run(resource, &step.object, &wanted.manifest, never).await;
         match answer.map_err(|error| located(error, wanted))? {
-            DryRun::Conflict(fields) if fields == step.takes_back => {}
+            DryRun::Conflict(fields) if fields.iter().eq(step.taken()) => {}
             DryRun::Conflict(_) => return Err(moved(step, "other fields belong to other managers now")),
-            _ => return Err(moved(step, "nobody holds the fields any more that the plan takes back")),
+            _ => return Err(moved(step, "nobody holds the fields any more that the plan takes")),
         }
     }
     tracing::debug!(object = %wanted.object, "somebody else wrote it; its owned fields are the same");

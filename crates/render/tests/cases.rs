@@ -125,7 +125,8 @@ impl Case {
                 }
                 if self.section("rendered").is_some() {
                     let mut rest = rendered;
-                    rest.objects.clear();
+                    // The others are shown as manifests.
+                    rest.objects.retain(|object| object.adopt || !object.overrides.is_empty());
                     actual.insert(
                         "rendered".to_owned(),
                         format!("{}\n", serde_json::to_string_pretty(&rest).unwrap()),
