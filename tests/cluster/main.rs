@@ -4,6 +4,7 @@
 //! lab that is up. `KEEP=1` leaves what a failed test made.
 
 mod admission;
+mod adopt;
 mod crash;
 mod definitions;
 mod diffs;
