@@ -262,12 +262,12 @@ fn a_field_is_taken_where_the_spec_overrides_it_and_nowhere_else() -> Result<()>
             let live = lent.case.cluster.api.get(&path)?.context("no Deployment")?;
             Ok::<_, anyhow::Error>(live["spec"]["replicas"].clone())
         };
-        lent.repo.write(file, &web(""))?;
+        lent.repo.write(file, &web("  replicas: 1\n"))?;
         lent.declare("")?;
         lent.run("up", 0)?;
         scale("kubectl", 2)?;
-        lent.run("diff", 0)?;
-        // The template takes an interest in what somebody else manages.
+        lent.run("diff", 1)?.says(["takes back .spec.replicas"])?;
+        // The template wants what it did not want when somebody else took the field.
         lent.repo.write(file, &web("  replicas: 0\n"))?;
         lent.declare("")?;
         let told = "overrides: {Deployment/web: [spec.replicas]}` in component notes";
