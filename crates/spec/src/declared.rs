@@ -117,7 +117,9 @@ impl FieldPath {
                 Step::Item(key, wanted) => {
                     let has = |item: &Value| match item.get(key) {
                         Some(Value::String(text)) => text == wanted,
-                        Some(other) => other.to_string() == *wanted,
+                        Some(other) => {
+                            serde_json::from_str::<Value>(wanted).is_ok_and(|wanted| wanted == *other)
+                        }
                         None => false,
                     };
                     let items = value.as_array()?;
