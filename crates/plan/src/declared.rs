@@ -197,7 +197,7 @@ mod tests {
         let mut desired = desired(json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {"name": "web", "annotations": {"a": "1", "a.b/c": "2"}, "finalizers": ["f"]},
-            "spec": {"replicas": 3, "containers": [
+            "spec": {"replicas": 3, "x": {"y": 1}, "x.y": 2, "containers": [
                 {"name": "side"}, {"name": "web", "image": "i", "ports": [{"containerPort": 80}]},
             ]},
         }));
@@ -249,6 +249,9 @@ mod tests {
             // `a` is another annotation, not the beginning of this one.
             (&[&["metadata", "annotations", "a"]], &[".metadata.annotations.a.b/c"], Taking::Refused),
             (&[&["metadata", "finalizers"]], &[".metadata.finalizers[=\"f\"]"], Taking::Declared),
+            // It may be read in two ways: both have to be declared.
+            (&[&["spec", "x.y"]], &[".spec.x.y"], Taking::Refused),
+            (&[&["spec", "x.y"], &["spec", "x"]], &[".spec.x.y"], Taking::Declared),
             (&[&["spec"]], &[".spec.paused"], Taking::Refused),
             (&[&["spec"]], &[".spec.replicasx"], Taking::Refused),
         ] {

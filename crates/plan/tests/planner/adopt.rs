@@ -50,12 +50,10 @@ fn what_is_nobodys_is_adopted_with_what_changes() {
     world.live("ConfigMap/settings")["metadata"]["resourceVersion"] = json!("8");
     assert_eq!(before.differences(&world.plan().unwrap()), Vec::<String>::new());
     for (field, value) in [("labels", json!({"team": "x"})), ("finalizers", json!(["f"]))] {
-        let mut world = adopting(|_| {});
-        world.live("ConfigMap/settings")["metadata"][field] = value;
+        let world = adopting(move |live| live["metadata"][field] = value.clone());
         assert_eq!(before.differences(&world.plan().unwrap()).len(), 1, "{field}");
     }
-    let mut world = adopting(|_| {});
-    world.live("ConfigMap/settings")["data"]["b"] = json!("3");
+    let world = adopting(|live| live["data"]["b"] = json!("3"));
     assert_eq!(before.differences(&world.plan().unwrap()).len(), 1, "a field that the template does not set");
 }
 
