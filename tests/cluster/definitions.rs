@@ -1,8 +1,13 @@
 //! A rendering that carries CustomResourceDefinitions and resources of their kinds, from nothing.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use testkit::{Case, Environment, GitRepo, in_plane};
+use testkit::{Case, Environment, Fault, GitRepo, Relay, in_plane};
 
 use crate::program;
 
@@ -119,4 +124,131 @@ fn a_kind_comes_with_the_rendering_and_stays() -> Result<()> {
             Ok(())
         })
     })
+}
+
+/// Takes components out of the spec.
+fn without(case: &Case<'_>, repo: &GitRepo, components: &[&str]) -> Result<()> {
+    let spec = format!("environments/{}.yaml", case.spec());
+    let text = std::fs::read_to_string(repo.path().join(&spec))?;
+    let named =
+        |line: &&str| components.iter().any(|name| line.trim_start().starts_with(&format!("{name}: ")));
+    let kept: Vec<&str> = text.lines().filter(|line| !named(line)).collect();
+    repo.write(&spec, &format!("{}\n", kept.join("\n")))?.commit("Without").map(drop)
+}
+
+#[test]
+fn a_kind_that_left_the_server_takes_its_entries_along() -> Result<()> {
+    in_plane("definitions::a_kind_that_left_the_server_takes_its_entries_along", program(), |cluster| {
+        Case::run(cluster, |case| {
+            let repo = repo(case)?;
+            grant(case, "topics", &["*"], &json!({"mimeo.dev/aggregate-to-env": "true"}))?;
+            grant(case, "customresourcedefinitions", &["create", "patch"], &json!({}))?;
+            case.mimeo(case.on("up", &repo, "main")).succeed()?;
+            let environment = case.environment()?;
+            let api = &case.cluster.api;
+            let path = format!("{DEFINITIONS}/topics.kafka.example.com");
+            ensure!(api.delete(&path)?.is_ok(), "somebody deletes the definition by hand");
+            api.wait_gone(&path, Duration::from_secs(30))?;
+            // What is still wanted is missed.
+            without(case, &repo, &["broker"])?;
+            case.mimeo(case.on("diff", &repo, "main")).run()?.expect(2)?.says(["OBJ002", "Topic"])?;
+            // What is only owned went with its kind. The server's description of its API follows in a moment.
+            without(case, &repo, &["a-topic"])?;
+            let deadline = Instant::now() + Duration::from_secs(30);
+            let told = "does not have the kind any more";
+            while !case.mimeo(case.on("diff", &repo, "main")).run()?.expect(0)?.all().contains(told) {
+                ensure!(Instant::now() < deadline, "the kind is gone, and nobody says so");
+                thread::sleep(Duration::from_millis(300));
+            }
+            let account = case.mimeo(["why", &environment.name, "Topic/a-topic"]).succeed()?;
+            account.says(["it is not there"])?;
+            case.mimeo(case.on("up", &repo, "main")).succeed()?.says([told])?;
+            case.mimeo(["why", &environment.name, "Topic/a-topic"]).run()?.expect(2)?.says(["ENV024"])?;
+            let after = case.mimeo(case.on("diff", &repo, "main")).succeed()?;
+            ensure!(!after.all().contains("Topic"), "it is forgotten: {after}");
+            case.mimeo(["down", &environment.name, "--yes"]).succeed()?;
+            case.is_gone(&environment)
+        })
+    })
+}
+
+/// A kind whose name has the environment's eight digits.
+const OWN: &str = "apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: \"doodads.{{ env.name }}.example.com\"}
+spec:
+  group: \"{{ env.name }}.example.com\"
+  scope: Namespaced
+  names: {plural: doodads, singular: doodad, kind: Doodad, listKind: DoodadList}
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
+";
+
+#[test]
+fn a_definition_is_not_pruned_while_somebody_uses_it() -> Result<()> {
+    in_plane("definitions::a_definition_is_not_pruned_while_somebody_uses_it", program(), |cluster| {
+        Case::run(cluster, |case| {
+            let repo = repo(case)?;
+            without(case, &repo, &["a-topic"])?;
+            repo.write("templates/broker/manifests/crd.yaml", OWN)?.commit("A kind of its own")?;
+            grant(case, "customresourcedefinitions", &["*"], &json!({}))?;
+            case.mimeo(case.on("up", &repo, "main")).succeed()?;
+            let environment = case.environment()?;
+            let group = format!("{}.example.com", environment.name);
+            let path = format!("{DEFINITIONS}/doodads.{group}");
+            let doodads = format!("/apis/{group}/v1/namespaces/default/doodads");
+            let api = case.cluster.api.clone();
+            let doodad = json!({"apiVersion": format!("{group}/v1"), "kind": "Doodad", "metadata": {"name": "theirs"}});
+            without(case, &repo, &["broker"])?;
+            // Nobody may look: then it stays.
+            case.mimeo(case.on("diff", &repo, "main")).succeed()?.says(["kept:", "may not be looked for"])?;
+            see(case, &group)?;
+            api.create(&doodads, &doodad)?;
+            for command in ["diff", "up"] {
+                let told = case.mimeo(case.on(command, &repo, "main")).succeed()?;
+                told.says(["kept: 1 objects of its kind are left, such as Doodad/theirs"])?;
+            }
+            ensure!(api.get(&path)?.is_some(), "the definition stays");
+            // The plan sees nothing of the kind; before the delete there is something.
+            ensure!(api.delete(&format!("{doodads}/theirs"))?.is_ok());
+            case.mimeo(case.on("diff", &repo, "main")).run()?.expect(1)?.says(["1 to delete"])?;
+            let relay = Relay::start(case.cluster.api.config())?;
+            let kubeconfig = case.home().join("relay.kubeconfig");
+            case.cluster
+                .api
+                .config()
+                .with_token(&case.account.token)
+                .by_way_of(&relay.url())
+                .write(&kubeconfig)?;
+            let (own, place) = (api.clone(), doodads.clone());
+            let make = move || drop(own.create(&place, &doodad));
+            relay.inject(Fault::on("/v1/doodads?").method("GET").after(1).times(1).first(make));
+            let late = case.mimeo(case.on("up", &repo, "main")).kubeconfig(&kubeconfig).succeed()?;
+            late.says(["kept: 1 objects of its kind are left"])?;
+            ensure!(api.get(&path)?.is_some(), "the definition stays");
+            ensure!(api.delete(&format!("{doodads}/theirs"))?.is_ok());
+            case.mimeo(case.on("up", &repo, "main")).succeed()?;
+            api.wait_gone(&path, Duration::from_secs(30))?;
+            case.mimeo(["down", &environment.name, "--yes"]).succeed()?;
+            case.is_gone(&environment)
+        })
+    })
+}
+
+/// Lets the user of the test look at a kind everywhere.
+fn see(case: &Case<'_>, group: &str) -> Result<()> {
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let metadata = json!({"name": "test-doodads"});
+    let rules = json!([{"apiGroups": [group], "resources": ["*"], "verbs": ["get", "list"]}]);
+    case.cluster
+        .api
+        .create(&format!("{rbac}/clusterroles"), &json!({"metadata": metadata, "rules": rules}))?;
+    let binding = json!({
+        "metadata": metadata,
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "test-doodads"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": case.account.username()}],
+    });
+    case.cluster.api.create(&format!("{rbac}/clusterrolebindings"), &binding).map(drop)?;
+    // The authorizer learns of it in a moment.
+    thread::sleep(Duration::from_secs(1));
+    Ok(())
 }

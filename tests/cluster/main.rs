@@ -4,6 +4,7 @@
 //! lab that is up. `KEEP=1` leaves what a failed test made.
 
 mod admission;
+mod adopt;
 mod catalogue;
 mod crash;
 mod definitions;

@@ -141,7 +141,7 @@ impl Error {
             Self::Api { code: 409, .. } => (
                 "OBJ017",
                 Category::Refused,
-                "Remove the field from the template, or from the other manager; mimeo never takes a field by force",
+                "Run the command again: the plan shows who has the field; the spec may declare to take it with `overrides`",
             ),
             Self::Api { .. } => (
                 "CLU006",

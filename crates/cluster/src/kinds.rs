@@ -146,6 +146,40 @@ impl Kinds {
         Ok(served)
     }
 
+    /// Whether a kind that discovery does not show has left the server, and every object of it too: the description
+    /// of the whole API does not have it either. That description may lag behind: then the kind is not gone yet.
+    ///
+    /// # Errors
+    /// Any failure of a request, and an answer that is no such description.
+    pub async fn is_gone(&self, cluster: &Cluster, group: &str, kind: &str) -> Result<bool> {
+        let subject = "the description of the API";
+        let refuse = |cause: &str| Error::Answer { subject: subject.to_owned(), cause: cause.to_owned() };
+        let index = cluster.discovery("/openapi/v3", subject).await?;
+        let paths = index.as_ref().and_then(|index| index.get("paths")?.as_object());
+        // What every server has is there, or this is nobody's API.
+        let paths = paths
+            .filter(|paths| paths.contains_key("apis/apps/v1"))
+            .ok_or_else(|| refuse("it lacks what every API server has"))?;
+        // Core kinds never leave.
+        if group.is_empty() {
+            return Ok(false);
+        }
+        let prefix = format!("apis/{group}/");
+        for path in paths.keys().filter(|path| path.starts_with(&prefix)) {
+            let version = cluster.discovery(&format!("/openapi/v3/{path}"), subject).await?;
+            let schemas =
+                version.as_ref().and_then(|version| version.pointer("/components/schemas")?.as_object());
+            let schemas = schemas.ok_or_else(|| refuse("a version of it has no schemas"))?;
+            let names = schemas
+                .values()
+                .filter_map(|schema| schema.get("x-kubernetes-group-version-kind")?.as_array());
+            if names.flatten().any(|name| name["kind"] == kind && name["group"] == group) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Forgets what was discovered, for instance after CustomResourceDefinitions were applied.
     pub async fn forget(&self) {
         self.discovered.lock().await.clear();

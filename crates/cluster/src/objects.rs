@@ -1,7 +1,7 @@
 //! Read, list, apply, delete: one request each.
 
 use http::{Method, StatusCode};
-use plan::{DryRun, FIELD_MANAGER, ObjectRef};
+use plan::{DryRun, FIELD_MANAGER, ObjectRef, Taking};
 use serde_json::{Value, json};
 
 use crate::{
@@ -162,8 +162,8 @@ impl Cluster {
         }
     }
 
-    /// What an apply would make of a live object. `was_applied` says that exactly this was applied
-    /// before: then fields that others own by now are taken back.
+    /// What an apply would make of a live object. `taking` says by what right fields that others own are
+    /// taken, given the fields as the server names them.
     ///
     /// # Errors
     /// Every refusal but a conflict and the one of an immutable field.
@@ -172,21 +172,27 @@ impl Cluster {
         resource: &Resource,
         object: &ObjectRef,
         manifest: &Value,
-        was_applied: bool,
+        taking: impl Fn(&[String]) -> Taking,
     ) -> Result<DryRun> {
-        match self.apply_with(resource, object, manifest, "&dryRun=All").await {
-            Ok((_, live)) => Ok(DryRun::Becomes(live)),
+        let answer = match self.apply_with(resource, object, manifest, "&dryRun=All").await {
             Err(Error::Api { code: 409, causes, .. }) if !causes.is_empty() => {
-                if !was_applied {
+                let taking = taking(&causes);
+                if taking == Taking::Refused {
                     return Ok(DryRun::Conflict(causes));
                 }
-                let (_, live) = self.apply_with(resource, object, manifest, "&dryRun=All&force=true").await?;
-                Ok(DryRun::TakesBack(live, causes))
+                let forced = self.apply_with(resource, object, manifest, "&dryRun=All&force=true").await;
+                forced.map(|(_, live)| match taking {
+                    Taking::Declared => DryRun::Takes(live, causes),
+                    Taking::Back | Taking::Refused => DryRun::TakesBack(live, causes),
+                })
             }
+            other => other.map(|(_, live)| DryRun::Becomes(live)),
+        };
+        match answer {
             Err(Error::Api { code: 422 | 403, message, .. }) if is_immutable(&message) => {
                 Ok(DryRun::Immutable(message))
             }
-            Err(error) => Err(error),
+            answer => answer,
         }
     }
 

@@ -93,6 +93,7 @@ async fn write(
         order: Order { level: 0, stage: Stage::Access },
         origin: Origin::Engine,
         reruns_after: Vec::new(),
+        declared: plan::Declared::default(),
         object,
     }
     .owned_by(&record.uid().unwrap_or_default());
@@ -104,6 +105,7 @@ async fn write(
         order: desired.order,
         uid: None,
         pending: true,
+        adopting: false,
         outside: false,
         desired: String::new(),
         owned: String::new(),

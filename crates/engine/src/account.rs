@@ -3,11 +3,20 @@
 
 use cluster::{EnvironmentRecord, StoredInventory};
 use kube::ResourceExt as _;
-use plan::{Entry, FIELD_MANAGER, Ownership, Provenance, ownership};
+use plan::{
+    Entry, FIELD_MANAGER, Ownership, Provenance,
+    health::{self, Health, Surroundings, World},
+    ownership,
+};
 use serde::Serialize;
+use serde_json::Value;
 use spec::Diagnostic;
 
-use crate::{Result, Session, stuck};
+use crate::{
+    Error, Result, Session,
+    health::{Rules, explaining},
+    read, stuck,
+};
 
 /// What is known of one object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,6 +30,12 @@ pub struct Account {
     pub uid: Option<String>,
     /// `ours`, or why it is not.
     pub ownership: String,
+    /// `Healthy`, `Current (unverified)`, `Progressing`, `Trouble` or `Failed`; nothing where it is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<String>,
+    /// What it waits for, what is wrong, or what is to be known of its health.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     /// Whether the fields that mimeo owns are as they were applied.
     pub as_applied: bool,
     /// Other field managers that own fields of it.
@@ -66,8 +81,12 @@ fn unknown(wanted: &str, stored: &StoredInventory) -> Diagnostic {
 
 async fn one(session: &Session, record: &EnvironmentRecord, entry: &Entry) -> Result<Account> {
     let object = &entry.object;
-    let resource = session.resource(object).await?;
-    let live = session.cluster.get(&resource, object).await?;
+    let live = match session.resource(object).await {
+        Ok(resource) => session.cluster.get(&resource, object).await?,
+        // The kind is gone, and with it every object of the kind.
+        Err(Error::Cluster(cluster::Error::UnknownKind { .. })) => None,
+        Err(error) => return Err(error),
+    };
     let record_uid = record.uid().unwrap_or_default();
     let who = Provenance { environment: &record.spec.id, record_uid: &record_uid };
     let verdict = match &live {
@@ -86,7 +105,14 @@ async fn one(session: &Session, record: &EnvironmentRecord, entry: &Entry) -> Re
         Some(live) => stuck::explain(session, object, live, &[]).await.detail,
         None => Vec::new(),
     };
+    let health = match &live {
+        Some(live) => Some(judged(session, record, entry, live).await?),
+        None => None,
+    };
+    let summary = health.as_ref().map(health::summary);
     Ok(Account {
+        health: summary.map(|(state, _)| state.to_owned()),
+        message: summary.and_then(|(_, message)| message).map(str::to_owned),
         held_by,
         object: object.to_string(),
         component: entry.component.clone(),
@@ -105,6 +131,28 @@ async fn one(session: &Session, record: &EnvironmentRecord, entry: &Entry) -> Re
             .collect(),
         going: live.as_ref().is_some_and(plan::is_terminating),
     })
+}
+
+/// The verdict on one live object, with what explains it.
+async fn judged(
+    session: &Session,
+    record: &EnvironmentRecord,
+    entry: &Entry,
+    live: &Value,
+) -> Result<Health> {
+    let object = &entry.object;
+    let mut around = vec![live.clone()];
+    if let Some(namespace) = object.namespace.as_deref() {
+        for (group, kind) in explaining(object) {
+            let any = read::object(group, "v1", kind, Some(namespace), "");
+            let resource = session.resource(&any).await?;
+            around.extend(session.cluster.list(&resource, Some(namespace), "").await?.items);
+        }
+    }
+    let world = World::of(&around);
+    let rules = Rules::of(&record.spec.health);
+    let rule = rules.get(&entry.component, &object.key());
+    Ok(health::assess(live, &Surroundings::new(&world).rule(rule.map(AsRef::as_ref))))
 }
 
 fn teardown(record: &EnvironmentRecord, entry: &Entry, verdict: &str, keeps: Option<&str>) -> String {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::HookMark;
-use plan::{Desired, ENVIRONMENT_LABEL, Order, Origin, Rerun, Stage};
+use plan::{Declared, Desired, ENVIRONMENT_LABEL, Order, Origin, Rerun, Stage};
 use render::{
     Component, DataStep, Gate, HookPoint, NamespacePolicy, Network, PostgresTarget, Rendered, RenderedObject,
 };
@@ -62,6 +62,7 @@ pub fn compose(rendered: &Rendered, around: &Surroundings<'_>) -> Result<Vec<Des
             manifest,
             origin: Origin::Generated(secret.keys.clone()),
             reruns_after: Vec::new(),
+            declared: Declared::default(),
         }
     }));
     let last = rendered.components.iter().map(|component| component.level).max().unwrap_or_default();
@@ -148,6 +149,7 @@ fn own(object: plan::ObjectRef, stage: Stage, manifest: Value) -> Desired {
         manifest,
         origin: Origin::Engine,
         reruns_after: Vec::new(),
+        declared: Declared::default(),
     }
 }
 
@@ -293,6 +295,7 @@ fn template_object(rendered: &Rendered, from: &RenderedObject, level: usize) -> 
         manifest: from.manifest.clone(),
         origin: Origin::Template { file: from.file.clone(), line: from.line },
         reruns_after,
+        declared: Declared { adopt: from.adopt, overrides: from.overrides.clone() },
     })
 }
 
@@ -377,6 +380,7 @@ fn copy_job(rendered: &Rendered, step: &DataStep, level: usize, image: &str) -> 
         manifest,
         origin: Origin::Engine,
         reruns_after: vec![Rerun::AfterStorageOf(step.component.clone())],
+        declared: Declared::default(),
     }
 }
 
@@ -396,6 +400,7 @@ fn gate_job(rendered: &Rendered, gate: &Gate, level: usize, image: &str) -> Desi
         manifest: job(metadata(rendered, &gate.on, namespace(rendered), &name), "gate", image, &env, 0),
         origin: Origin::Engine,
         reruns_after: vec![Rerun::AfterAnything],
+        declared: Declared::default(),
     }
 }
 

@@ -5,11 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use plan::{Definition, Desired, Key, ObjectRef, Origin, Stage, Step};
+use plan::{Definition, Desired, Inventory, Key, ObjectRef, Observed, Origin, Stage, Step};
 use serde_json::Value;
 use spec::{Category, Diagnostic};
 
-use crate::{Result, Session};
+use crate::{Result, Session, down};
 
 /// How long the API server may take to serve the kinds of new definitions.
 const SERVED: Duration = Duration::from_secs(30);
@@ -40,6 +40,29 @@ pub(crate) async fn served(session: &Session, desired: &[Desired]) -> Result<Ser
         }
     }
     Ok(found)
+}
+
+/// Definitions of the inventory that are no longer wanted, and why they stay all the same: with one goes every
+/// object of its kind, also what is none of the environment's.
+pub(crate) async fn in_use(
+    session: &Session,
+    wanted: &[ObjectRef],
+    inventory: &Inventory,
+    observed: &Observed,
+) -> Result<BTreeMap<Key, String>> {
+    let wanted: BTreeSet<Key> = wanted.iter().map(ObjectRef::key).collect();
+    let going: Vec<_> =
+        inventory.entries.iter().filter(|entry| !wanted.contains(&entry.object.key())).collect();
+    let uids: BTreeSet<&str> = going.iter().filter_map(|entry| entry.uid.as_deref()).collect();
+    let mut held = BTreeMap::new();
+    for entry in &going {
+        let key = entry.object.key();
+        let Some(live) = observed.live.get(&key) else { continue };
+        if let Some(why) = down::in_use_but(session, &entry.object, live, &uids).await? {
+            held.insert(key, why);
+        }
+    }
+    Ok(held)
 }
 
 /// Waits until the kinds of the definitions that were just applied are served.

@@ -4,9 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use cluster::{Deleted, Lease, Propagation};
 use futures::{StreamExt as _, stream};
-use plan::{
-    Action, Desired, DryRun, FIELD_MANAGER, Inventory, Key, ObjectRef, Origin, Plan, Stage, Step, Wave,
-};
+use plan::{Action, Desired, Inventory, Key, ObjectRef, Origin, Plan, Stage, Step, Wave};
 use rand::RngExt as _;
 use serde_json::{Value, json};
 use spec::{Category, Diagnostic};
@@ -14,12 +12,12 @@ use spec::{Category, Diagnostic};
 use crate::{
     Error, Event, Result, Session,
     compose::TARGET_SECRET,
-    definitions,
+    definitions, down,
     health::{Patience, Rules, Watcher},
     observe::IN_FLIGHT,
     read, stuck,
     up::Wanted,
-    write_ahead,
+    update, write_ahead,
 };
 
 /// How long the authorizer may take to learn of a fresh binding or role.
@@ -99,7 +97,16 @@ impl<'a> Run<'a> {
             wanted.still().await?;
         }
         for group in plan::prune_groups(&self.plan.prune) {
-            let group: Vec<&Step> = group.iter().collect();
+            let mut free: Vec<&Step> = Vec::new();
+            for step in group {
+                match self.in_use(step).await? {
+                    Some(why) => {
+                        self.session.tell(Event::Note(format!("{}: kept: {why}", step.object)));
+                    }
+                    None => free.push(step),
+                }
+            }
+            let group = free;
             let (gone, found) = self.delete_all(&group, Propagation::Background).await;
             // What did not go stays in the inventory: a later run deletes it.
             gone.iter().for_each(|step| self.inventory.remove(&step.object.key()));
@@ -108,6 +115,18 @@ impl<'a> Run<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Why a definition is not deleted although the plan has it: somebody made an object of its kind meanwhile.
+    async fn in_use(&self, step: &Step) -> Result<Option<String>> {
+        if !step.object.is("apiextensions.k8s.io", "CustomResourceDefinition") {
+            return Ok(None);
+        }
+        let resource = self.session.resource(&step.object).await?;
+        match self.session.cluster.get(&resource, &step.object).await? {
+            Some(live) => down::in_use(self.session, &step.object, &live).await,
+            None => Ok(None),
+        }
     }
 
     /// How much was copied, and what the copy warns of.
@@ -279,7 +298,7 @@ fn by_key(desired: &[Desired]) -> BTreeMap<Key, &Desired> {
 async fn run_step(session: &Session, lease: &Lease, step: &Step, wanted: &Desired) -> Result<Value> {
     match step.action {
         Action::Create => create(session, lease, wanted).await,
-        Action::Update => update(session, lease, step, wanted).await,
+        Action::Update | Action::Adopt => update::update(session, lease, step, wanted).await,
         Action::Recreate => {
             // Jobs went before the first wave.
             if !wanted.is_job()
@@ -358,76 +377,6 @@ fn may_settle(error: &cluster::Error, wanted: &Desired) -> bool {
         Some(404) => matches!(wanted.object.kind.as_str(), "RoleBinding" | "ClusterRoleBinding"),
         _ => false,
     }
-}
-
-/// An update carries uid and resourceVersion: it hits the object the plan saw, or nothing.
-async fn update(session: &Session, lease: &Lease, step: &Step, wanted: &Desired) -> Result<Value> {
-    let resource = session.resource(&wanted.object).await?;
-    let mut version = step.resource_version.clone();
-    let mut repeated = false;
-    for _ in 0..10 {
-        lease.check()?;
-        let mut manifest = wanted.manifest.clone();
-        manifest["metadata"]["uid"] = json!(step.uid);
-        manifest["metadata"]["resourceVersion"] = json!(version);
-        let force = !step.takes_back.is_empty();
-        match session.cluster.apply(&resource, &wanted.object, &manifest, force).await {
-            // The server takes a list away with its last element; the next apply writes the empty one.
-            Ok((_, live)) if !repeated && plan::lacks_empties(wanted, &live) => {
-                repeated = true;
-                version = plan::text(&live, &["metadata", "resourceVersion"]).map(str::to_owned);
-            }
-            Ok((_, live)) => return Ok(live),
-            Err(cluster::Error::Api { code: 409, causes, .. }) if causes.is_empty() => {
-                lease.verify().await?;
-                version = Some(unchanged_version(session, &resource, step, wanted).await?);
-            }
-            Err(error) => return Err(located(error, wanted)),
-        }
-    }
-    Err(moved(step, "it changes faster than it can be written"))
-}
-
-/// After a conflict: the new resourceVersion, if it is still the object the plan saw, with the same values in
-/// the fields that mimeo owns, and nobody else has taken a field than the plan takes back.
-async fn unchanged_version(
-    session: &Session,
-    resource: &cluster::Resource,
-    step: &Step,
-    wanted: &Desired,
-) -> Result<String> {
-    let Some(live) = session.cluster.get(resource, &step.object).await? else {
-        return Err(moved(step, "it was deleted"));
-    };
-    if plan::uid(&live) != step.uid.as_deref() {
-        return Err(moved(step, "it was deleted and made again"));
-    }
-    // Another run would have changed the epoch, which was read before this.
-    let owned = plan::owned_digest(&live, FIELD_MANAGER);
-    if owned.is_none() {
-        return Err(moved(step, "mimeo owns none of its fields any more"));
-    }
-    if owned != step.owned {
-        return Err(moved(step, "somebody changed fields that mimeo owns"));
-    }
-    // A forced write would take every field; the plan showed some.
-    if !step.takes_back.is_empty() {
-        let answer = session.cluster.dry_run(resource, &step.object, &wanted.manifest, false).await;
-        match answer.map_err(|error| located(error, wanted))? {
-            DryRun::Conflict(fields) if fields == step.takes_back => {}
-            DryRun::Conflict(_) => return Err(moved(step, "other fields belong to other managers now")),
-            _ => return Err(moved(step, "nobody holds the fields any more that the plan takes back")),
-        }
-    }
-    tracing::debug!(object = %wanted.object, "somebody else wrote it; its owned fields are the same");
-    Ok(plan::text(&live, &["metadata", "resourceVersion"]).unwrap_or_default().to_owned())
-}
-
-fn moved(step: &Step, cause: &str) -> Error {
-    Diagnostic::new("PLN003", Category::Refused, format!("the world moved since the plan was made: {cause}"))
-        .on(step.object.to_string())
-        .help("Run the command again: it makes a new plan")
-        .into()
 }
 
 /// Deletes one object by uid, unless it is on its way out already, and waits until it is gone.

@@ -121,6 +121,7 @@ fn desired(hooks: &[HookMark], record_uid: &str) -> Vec<Desired> {
                 manifest: hook.manifest.clone(),
                 origin: Origin::Template { file: hook.file.clone(), line: hook.line },
                 reruns_after: Vec::new(),
+                declared: plan::Declared::default(),
             };
             Some(desired.owned_by(record_uid))
         })

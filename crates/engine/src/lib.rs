@@ -35,6 +35,7 @@ mod session;
 pub mod status;
 mod stuck;
 pub mod up;
+mod update;
 mod write_ahead;
 
 pub use error::{Error, Result};

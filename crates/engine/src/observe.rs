@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use plan::{Desired, ENVIRONMENT_LABEL, Inputs, Inventory, ObjectRef, Observed, needs_dry_run, was_applied};
+use plan::{Desired, ENVIRONMENT_LABEL, Inputs, Inventory, ObjectRef, Observed, needs_dry_run};
 
 use crate::{Error, Event, Result, Session, definitions::Kinds};
 
@@ -14,7 +14,7 @@ pub(crate) const IN_FLIGHT: usize = 16;
 ///
 /// What is wanted must be seen. Of a kind that is only owned, because the rendering no longer has it, a
 /// failure is told and nothing more: its objects are neither live nor absent, so they stay as they are and
-/// stay in the inventory.
+/// stay in the inventory. Where the kind itself has left the server, its objects went with it.
 pub(crate) async fn observe(
     session: &Session,
     environment: &str,
@@ -58,6 +58,10 @@ pub(crate) async fn observe_but(
         observed.missed(object.key());
     }
     list_kinds(session, environment, &rest, &mut observed, &mut unread).await?;
+    unread.settle(session).await;
+    for object in rest.iter().filter(|object| unread.gone.contains(&place(object))) {
+        observed.missed(object.key());
+    }
     let unseen: Vec<&ObjectRef> =
         rest.into_iter().filter(|object| !observed.knows(&object.key()) && !unread.holds(object)).collect();
     get_each(session, unseen, &mut observed, &mut unread).await?;
@@ -76,11 +80,16 @@ fn place(object: &ObjectRef) -> Place {
 struct Unread {
     wanted: BTreeSet<Place>,
     failed: BTreeMap<Place, String>,
+    /// Kinds that discovery does not show.
+    unknown: BTreeSet<Place>,
+    /// Those of them that the server really does not have any more.
+    gone: BTreeSet<Place>,
 }
 
 impl Unread {
     fn of(wanted: &[ObjectRef]) -> Self {
-        Self { wanted: wanted.iter().map(place).collect(), failed: BTreeMap::new() }
+        let wanted = wanted.iter().map(place).collect();
+        Self { wanted, failed: BTreeMap::new(), unknown: BTreeSet::new(), gone: BTreeSet::new() }
     }
 
     /// Notes a failure to read; returns it where it cannot be passed over: something of the kind is wanted,
@@ -90,9 +99,28 @@ impl Unread {
         if nobody || self.wanted.contains(&place(object)) {
             return Err(error);
         }
+        if matches!(&error, Error::Cluster(cluster::Error::UnknownKind { .. })) {
+            self.unknown.insert(place(object));
+        }
         let cause = error.diagnostics().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         self.failed.entry(place(object)).or_insert(cause);
         Ok(())
+    }
+
+    /// Asks another witness about kinds that discovery does not show. What nobody can say stays unread.
+    async fn settle(&mut self, session: &Session) {
+        for place in std::mem::take(&mut self.unknown) {
+            match session.kinds.is_gone(&session.cluster, &place.0, &place.1).await {
+                Ok(true) => {
+                    self.failed.remove(&place);
+                    self.gone.insert(place);
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::debug!(%error, kind = place.1, "nobody can say whether the kind is gone")
+                }
+            }
+        }
     }
 
     fn holds(&self, object: &ObjectRef) -> bool {
@@ -100,11 +128,21 @@ impl Unread {
     }
 
     fn tell(self, session: &Session) {
-        for ((group, kind, namespace), cause) in self.failed {
+        let named = |(group, kind, namespace): Place| {
             let kind = if group.is_empty() { kind } else { format!("{kind}.{group}") };
             let within = namespace.map(|name| format!(" in {name}")).unwrap_or_default();
+            format!("{kind}{within}")
+        };
+        for place in self.gone {
             session.tell(Event::Note(format!(
-                "{kind}{within} could not be read, so nothing of it is deleted; the next run looks again: {cause}"
+                "{}: the cluster does not have the kind any more, and its objects went with it",
+                named(place)
+            )));
+        }
+        for (place, cause) in self.failed {
+            let what = named(place);
+            session.tell(Event::Note(format!(
+                "{what} could not be read, so nothing of it is deleted; the next run looks again: {cause}"
             )));
         }
     }
@@ -119,10 +157,11 @@ pub(crate) async fn dry_runs(session: &Session, inputs: &Inputs<'_>) -> Result<O
     let answers: Vec<(plan::Key, plan::DryRun)> = stream::iter(asked)
         .map(|desired| async move {
             let resource = session.resource(&desired.object).await?;
-            let applied = was_applied(desired, inputs.inventory);
             let answer = session
                 .cluster
-                .dry_run(&resource, &desired.object, &desired.manifest, applied)
+                .dry_run(&resource, &desired.object, &desired.manifest, |fields| {
+                    plan::taking(inputs, desired, fields)
+                })
                 .await
                 .map_err(|error| crate::execute::located(error, desired))?;
             Ok::<_, crate::Error>((desired.object.key(), answer))

@@ -53,6 +53,7 @@ pub async fn preview(session: &Session, rendered: &Rendered) -> Result<Preview> 
     let id = &rendered.env.id;
     let mut observed = observe_but(session, id, &wanted, &stored.inventory, &served.coming).await?;
     observed.served = served.versions;
+    observed.in_use = definitions::in_use(session, &wanted, &stored.inventory, &observed).await?;
     let subjects = subjects(session, rendered, &observed).await?;
     let desired = compose(rendered, &Surroundings { subjects, ..around }).map_err(Error::Found)?;
     let who = Provenance { environment: &rendered.env.id, record_uid: &record_uid };

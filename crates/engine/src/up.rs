@@ -161,6 +161,9 @@ async fn run(
         shown.check(&lock(rendered), &view)?;
     }
     guard_stake(&view.plan, options)?;
+    for note in &view.plan.notes {
+        session.tell(Event::Note(format!("{}: {}", note.object, note.text)));
+    }
     if let Some(wanted) = wanted {
         wanted.still().await?;
     }
@@ -422,7 +425,7 @@ async fn carry_out(
             }
         }
     }
-    write_ahead::shrink(inventory, &view.desired, &view.observed.absent);
+    write_ahead::shrink(inventory, &view.desired, &view.observed);
     // What was found as wanted although its digests said otherwise, or nobody had noted them: remember them.
     let known = inventory.clone();
     let known = known.index();

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plan::{Action, Desired, Entry, FIELD_MANAGER, Inventory, Key, Observed, Ownership, Plan, Provenance};
+use plan::{
+    Action, Desired, Entry, FIELD_MANAGER, Inventory, Key, Observed, Ownership, Plan, Provenance, Step,
+};
 use serde_json::Value;
 
-/// Adds a pending entry for every object the plan creates, and records the uid of every pending
-/// object that turns out to exist and to be ours. Returns whether anything changed.
+/// Adds a pending entry for every object the plan creates, and one with the uid of every object it adopts, and
+/// records what of these turns out to be ours by now. Returns whether anything changed.
 pub(crate) fn write_ahead(
     inventory: &mut Inventory,
     plan: &Plan,
@@ -15,27 +17,49 @@ pub(crate) fn write_ahead(
     who: Provenance<'_>,
 ) -> bool {
     let before = inventory.clone();
-    for entry in inventory.entries.iter_mut().filter(|entry| entry.pending) {
+    for entry in inventory.entries.iter_mut().filter(|entry| entry.pending || entry.adopting) {
         if let Some(live) = observed.live.get(&entry.object.key())
             && plan::ownership(live, Some(entry), who) == (Ownership::Ours { marked: true })
         {
             entry.uid = plan::uid(live).map(str::to_owned);
             entry.pending = false;
+            entry.adopting = false;
         }
     }
     let desired: BTreeMap<Key, &Desired> =
         desired.iter().map(|desired| (desired.object.key(), desired)).collect();
     let mut known: BTreeMap<Key, usize> =
         inventory.entries.iter().enumerate().map(|(index, entry)| (entry.object.key(), index)).collect();
-    for step in plan.steps().filter(|step| matches!(step.action, Action::Create | Action::Recreate)) {
+    let makes = |step: &&Step| matches!(step.action, Action::Create | Action::Recreate | Action::Adopt);
+    for step in plan.steps().filter(makes) {
         let key = step.object.key();
         // What environments share belongs to none of them.
         let wanted = desired.get(&key);
         if wanted.is_some_and(|wanted| wanted.is_shared()) {
             continue;
         }
+        // The object of this uid, and no other, is about to become ours.
+        let adopting = step.action == Action::Adopt;
         match known.get(&key) {
-            Some(&index) => inventory.entries[index].pending = true,
+            Some(&index) if adopting => {
+                let entry = &mut inventory.entries[index];
+                *entry = Entry {
+                    uid: step.uid.clone(),
+                    pending: false,
+                    adopting,
+                    desired: String::new(),
+                    owned: String::new(),
+                    ..entry.clone()
+                };
+            }
+            Some(&index) => {
+                let entry = &mut inventory.entries[index];
+                // What was to be adopted is gone: nothing of it is known any more.
+                if entry.adopting {
+                    (entry.uid, entry.adopting) = (None, false);
+                }
+                entry.pending = true;
+            }
             None => {
                 let outside = wanted.is_some_and(|wanted| wanted.acts_outside());
                 known.insert(key, inventory.entries.len());
@@ -43,8 +67,9 @@ pub(crate) fn write_ahead(
                     object: step.object.clone(),
                     component: step.component.clone(),
                     order: step.order,
-                    uid: None,
-                    pending: true,
+                    uid: step.uid.clone().filter(|_| adopting),
+                    pending: !adopting,
+                    adopting,
                     outside,
                     desired: String::new(),
                     owned: String::new(),
@@ -66,17 +91,20 @@ pub(crate) fn settle(inventory: &mut Inventory, desired: &Desired, live: &Value)
         order: desired.order,
         uid: plan::uid(live).map(str::to_owned),
         pending: false,
+        adopting: false,
         outside: desired.acts_outside(),
         desired: plan::desired_digest(desired),
         owned: plan::owned_digest(live, FIELD_MANAGER).unwrap_or_default(),
     });
 }
 
-/// Forgets what is proven gone: entries that are not wanted and whose object a live read did not show.
-pub(crate) fn shrink(inventory: &mut Inventory, desired: &[Desired], absent: &BTreeSet<Key>) {
+/// Forgets what is proven gone: entries that are not wanted and whose object a live read did not show, or showed
+/// that it was never adopted.
+pub(crate) fn shrink(inventory: &mut Inventory, desired: &[Desired], observed: &Observed) {
     let wanted: BTreeSet<Key> = desired.iter().map(|desired| desired.object.key()).collect();
     inventory.entries.retain(|entry| {
         let key = entry.object.key();
-        wanted.contains(&key) || !absent.contains(&key)
+        let never_ours = entry.adopting && observed.live.contains_key(&key);
+        wanted.contains(&key) || !(observed.absent.contains(&key) || never_ours)
     });
 }

@@ -63,6 +63,7 @@ fn world(count: usize) -> (Vec<Desired>, Inventory, Observed) {
             order: desired.order,
             uid: Some(desired.object.name.clone()),
             pending: false,
+            adopting: false,
             outside: false,
             desired: desired_digest(desired),
             owned: owned_digest(&live, FIELD_MANAGER).unwrap_or_default(),
@@ -94,5 +95,6 @@ fn object(number: usize) -> Desired {
         manifest,
         origin: Origin::Template { file: "f".to_owned(), line: 1 },
         reruns_after: Vec::new(),
+        declared: plan::Declared::default(),
     }
 }

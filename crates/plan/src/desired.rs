@@ -90,6 +90,17 @@ pub struct Desired {
     pub origin: Origin,
     /// What makes this Job run again; empty for everything that is no Job.
     pub reruns_after: Vec<Rerun>,
+    /// What the spec declares about it.
+    pub declared: Declared,
+}
+
+/// What a spec declares about one object, so that it may be done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// It may exist already without being anybody's environment's, and becomes this one's.
+    pub adopt: bool,
+    /// Fields that are taken from whoever else manages them: keys and indices from the root of the manifest.
+    pub overrides: Vec<Vec<String>>,
 }
 
 impl Desired {

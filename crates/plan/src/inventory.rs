@@ -22,6 +22,10 @@ pub struct Entry {
     /// label and the uid of the record, whatever its own uid.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pending: bool,
+    /// Its adoption may be under way: the object of this uid was there before, and is ours once it carries our
+    /// manager, our label and the uid of the record. Until then it is left alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopting: bool,
     /// It has something outside the cluster, such as a cloud load balancer: deleted by itself, before
     /// the namespace takes its controller's configuration away.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -14,6 +14,9 @@ pub enum DryRun {
     /// What the object would be once fields are taken back that somebody else changed since mimeo
     /// applied exactly this; the fields, each with its manager.
     TakesBack(Value, Vec<String>),
+    /// What the object would be once fields are taken that the spec declares to take; the fields, each with its
+    /// manager.
+    Takes(Value, Vec<String>),
     /// Another manager owns a field that mimeo never owned; the fields, each with its manager.
     Conflict(Vec<String>),
     /// The server refuses because a field cannot change in place; its message.
@@ -30,6 +33,9 @@ pub struct Observed {
     /// Of every shared CustomResourceDefinition, the versions at which the server serves its kind; none where
     /// it does not know the kind.
     pub served: BTreeMap<Key, Vec<String>>,
+    /// CustomResourceDefinitions that are owned and no longer wanted, but of whose kind objects are left that this
+    /// plan does not delete, or that nobody could look for; and why.
+    pub in_use: BTreeMap<Key, String>,
     /// Answers to the dry runs that [`crate::needs_dry_run`] asked for.
     pub dry_runs: BTreeMap<Key, DryRun>,
 }

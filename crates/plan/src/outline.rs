@@ -10,6 +10,8 @@ use crate::{Action, FieldChange, ObjectRef, Plan, Stage, Step};
 pub enum StepKind {
     /// An object is made.
     Create,
+    /// An object that was there becomes the environment's.
+    Adopt,
     /// Fields of an object change in place.
     Update,
     /// An object is deleted and made again.
@@ -52,6 +54,7 @@ impl Step {
             (Action::Create | Action::Recreate, Stage::Before | Stage::After) => StepKind::Hook,
             (Action::Create | Action::Recreate, Stage::Data | Stage::Gate) => StepKind::Data,
             (Action::Create, _) => StepKind::Create,
+            (Action::Adopt, _) => StepKind::Adopt,
             (Action::Update, _) => StepKind::Update,
             (Action::Recreate, _) => StepKind::Recreate,
             (Action::Delete, _) => StepKind::Delete,

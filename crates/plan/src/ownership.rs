@@ -40,18 +40,23 @@ pub fn ownership(live: &Value, entry: Option<&Entry>, who: Provenance<'_>) -> Ow
     };
     let labelled = text(live, &["metadata", "labels", ENVIRONMENT_LABEL]) == Some(who.environment);
     let managed = is_managed(live);
-    if entry.uid.is_some() && entry.uid.as_deref() == uid(live) {
+    let same = entry.uid.is_some() && entry.uid.as_deref() == uid(live);
+    if same && !entry.adopting {
         return Ownership::Ours { marked: labelled && managed };
     }
     let owner = live
         .pointer("/metadata/annotations")
         .and_then(|annotations| annotations.get(OWNER_ANNOTATION))
         .and_then(Value::as_str);
+    if same && labelled && managed && owner == Some(who.record_uid) {
+        return Ownership::Ours { marked: true };
+    }
     if entry.pending && labelled && managed && owner == Some(who.record_uid) {
         return Ownership::Ours { marked: true };
     }
     Ownership::Foreign(match &entry.uid {
-        Some(known) if !entry.pending => {
+        Some(_) if same => format!("its adoption was not carried out ({})", described(live)),
+        Some(known) if !entry.pending && !entry.adopting => {
             format!(
                 "the object mimeo made (uid {known}) was deleted and another one has its name ({})",
                 described(live)
@@ -134,6 +139,7 @@ mod tests {
             order: Order { level: 0, stage: Stage::Config },
             uid: uid.map(str::to_owned),
             pending,
+            adopting: false,
             outside: false,
             desired: String::new(),
             owned: String::new(),
@@ -171,6 +177,22 @@ mod tests {
     }
 
     #[test]
+    fn an_adoption_that_was_only_noted_makes_nothing_ours() {
+        let adopting = Entry { adopting: true, ..entry(Some("u1"), false) };
+        assert_eq!(ownership(&live(), Some(&adopting), WHO), Ownership::Ours { marked: true });
+        for (path, value) in [
+            ("/metadata/managedFields/0/manager", json!("kubectl")),
+            ("/metadata/labels", json!({})),
+            ("/metadata/annotations", json!({OWNER_ANNOTATION: "r2"})),
+            ("/metadata/uid", json!("u2")),
+        ] {
+            let mut other = live();
+            *other.pointer_mut(path).unwrap() = value;
+            assert!(matches!(ownership(&other, Some(&adopting), WHO), Ownership::Foreign(_)), "{path}");
+        }
+    }
+
+    #[test]
     fn what_another_run_sent_is_told_from_what_somebody_made() {
         let sent = Desired {
             object: entry(None, true).object,
@@ -179,6 +201,7 @@ mod tests {
             manifest: live(),
             origin: crate::Origin::Engine,
             reruns_after: Vec::new(),
+            declared: crate::Declared::default(),
         };
         assert!(is_sent_by(&live(), &sent));
         for (path, value) in [

@@ -9,7 +9,7 @@ use crate::{
     Action, Desired, DryRun, Entry, FIELD_MANAGER, FieldChange, Inventory, Key, ObjectRef, Observed, Order,
     Origin, Ownership, Plan, Provenance, Refusal, Rerun, Stage, Step, Wave, at, definition, desired_digest,
     diff, diff_present,
-    guard::{foreign_owner, immutable_field, mass_deletion},
+    guard::{adoption, foreign_owner, immutable_field, mass_deletion},
     is_secret, moved, owned_digest, ownership,
     prune::prune,
     redact, text, uid,
@@ -45,6 +45,9 @@ pub fn needs_dry_run(inputs: &Inputs<'_>) -> Vec<Key> {
             let key = desired.object.key();
             let entry = known.get(&key).copied();
             inputs.observed.live.get(&key).is_some_and(|live| {
+                if adoption::is_due(desired, live, entry, inputs.who) {
+                    return adoption::check(desired, live, inputs.who).is_none();
+                }
                 matches!(ownership(live, entry, inputs.who), Ownership::Ours { .. })
                     && !is_terminating(live)
                     && !is_settled(desired, live, entry)
@@ -78,6 +81,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     let (prune, mut notes) = prune(inputs);
     notes.extend(moved::notes(inputs, &known));
     notes.extend(definition::notes(inputs));
+    notes.extend(adoption::notes(inputs, steps.values()));
     rerun(inputs, &mut steps, !prune.is_empty());
     let mut at_stake = immutable_field::stake(steps.values().chain(&prune));
     at_stake.extend(mass_deletion::stake(inputs.inventory, &prune));
@@ -94,12 +98,6 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
         notes,
         at_stake,
     })
-}
-
-/// Whether exactly this was applied before: then every conflict is a field somebody took from mimeo.
-#[must_use]
-pub fn was_applied(desired: &Desired, inventory: &Inventory) -> bool {
-    inventory.get(&desired.object.key()).is_some_and(|entry| entry.desired == desired_digest(desired))
 }
 
 /// Whether nothing has to be asked: what is wanted and what we own are both as they were recorded.
@@ -165,6 +163,9 @@ fn step_for(inputs: &Inputs<'_>, desired: &Desired, entry: Option<&Entry>) -> Re
         };
         return Ok(Some(step(desired, Action::Create, reason, Vec::new(), None)));
     };
+    if adoption::is_due(desired, live, entry, inputs.who) {
+        return adoption::step_for(inputs, desired, live).map(Some);
+    }
     if let Some(refusal) = foreign_owner::check(desired, live, entry, inputs.who) {
         return Err(refusal);
     }
@@ -218,7 +219,12 @@ fn change(
             ))
         }
         Some(DryRun::Conflict(fields)) => {
-            return Err(Refusal::Conflict { object: desired.object.clone(), fields: fields.clone() });
+            return Err(Refusal::conflict(desired, fields));
+        }
+        Some(DryRun::Takes(after, fields)) => {
+            let mut step = step(desired, Action::Update, TAKEN, diff(live, after), Some(live));
+            step.takes = fields.clone();
+            Some(step)
         }
         Some(DryRun::TakesBack(after, fields)) => {
             let mut step = step(desired, Action::Update, TAKEN_BACK, diff(live, after), Some(live));
@@ -245,6 +251,7 @@ fn change(
     })
 }
 
+const TAKEN: &str = "the spec overrides what others manage";
 const TAKEN_BACK: &str = "somebody changed fields that mimeo owns";
 
 /// A step on an object; `live` is what the plan saw of it.
@@ -263,6 +270,7 @@ pub(crate) fn step(
         reason: reason.to_owned(),
         changes,
         takes_back: Vec::new(),
+        takes: Vec::new(),
         going: live.is_some_and(is_terminating),
         uid: live.and_then(uid).map(str::to_owned),
         resource_version: live

@@ -27,6 +27,10 @@ pub(crate) fn prune(inputs: &Inputs<'_>) -> (Vec<Step>, Vec<Note>) {
             note(format!("kept: its annotation {annotation} asks for it; delete it yourself"));
             continue;
         }
+        if let Some(why) = inputs.observed.in_use.get(&object.key()) {
+            note(format!("kept: {why}"));
+            continue;
+        }
         match ownership(live, Some(entry), inputs.who) {
             Ownership::Ours { marked: true } => steps.push(Step {
                 action: Action::Delete,
@@ -36,6 +40,7 @@ pub(crate) fn prune(inputs: &Inputs<'_>) -> (Vec<Step>, Vec<Note>) {
                 reason: "the rendering no longer has it".to_owned(),
                 changes: Vec::new(),
                 takes_back: Vec::new(),
+                takes: Vec::new(),
                 going: is_terminating(live),
                 uid: uid(live).map(str::to_owned),
                 resource_version: None,

@@ -12,6 +12,8 @@ use crate::{FieldChange, Key, ObjectRef, Order};
 pub enum Action {
     /// It does not exist and will.
     Create,
+    /// It exists, is nobody's environment's, and becomes this one's; fields may change in place.
+    Adopt,
     /// Some of its fields change in place.
     Update,
     /// It is deleted and made again, because a field cannot change in place or a Job has to run again.
@@ -26,6 +28,7 @@ impl Action {
     pub fn verb(self) -> &'static str {
         match self {
             Self::Create => "create",
+            Self::Adopt => "adopt",
             Self::Update => "update",
             Self::Recreate => "recreate",
             Self::Delete => "delete",
@@ -37,6 +40,7 @@ impl Action {
     pub fn sign(self) -> &'static str {
         match self {
             Self::Create => "+",
+            Self::Adopt => "*",
             Self::Update => "~",
             Self::Recreate => "±",
             Self::Delete => "-",
@@ -63,6 +67,9 @@ pub struct Step {
     /// Fields taken back from other managers, as `field (manager)`; shown before anything is done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub takes_back: Vec<String>,
+    /// Fields taken from other managers because the spec declares it, as `field (manager)`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub takes: Vec<String>,
     /// The object is on its way out already: it is waited for, not deleted again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub going: bool,
@@ -72,7 +79,8 @@ pub struct Step {
     /// resourceVersion of the live object the plan saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<String>,
-    /// Digest of the fields mimeo owned of that object: a write that comes late compares it.
+    /// Digest of the fields mimeo owned of that object, and of one that is adopted, of everything but its status:
+    /// a write that comes late compares it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owned: Option<String>,
 }
@@ -120,6 +128,13 @@ pub struct Plan {
     pub notes: Vec<Note>,
     /// What is lost when this plan runs: it needs an approval bound to the plan's digest.
     pub at_stake: Vec<String>,
+}
+
+impl Step {
+    /// Every field that is taken from another manager, whatever gives the right to it.
+    pub fn taken(&self) -> impl Iterator<Item = &String> {
+        self.takes_back.iter().chain(&self.takes)
+    }
 }
 
 impl Plan {
@@ -230,6 +245,7 @@ mod tests {
             reason: "r".into(),
             changes: Vec::new(),
             takes_back: Vec::new(),
+            takes: Vec::new(),
             going: false,
             uid: Some(uid.into()),
             resource_version: Some(resource_version.into()),

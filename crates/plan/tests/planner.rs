@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the finding")]
 
+#[path = "planner/adopt.rs"]
+mod adopt;
+
 use std::collections::BTreeMap;
 
 use plan::{
-    Action, Desired, DryRun, ENVIRONMENT_LABEL, Entry, FIELD_MANAGER, Inputs, Inventory, OWNER_ANNOTATION,
-    ObjectRef, Observed, Order, Origin, Plan, Provenance, Refusal, Rerun, Stage, desired_digest,
-    needs_dry_run, owned_digest,
+    Action, Declared, Desired, DryRun, ENVIRONMENT_LABEL, Entry, FIELD_MANAGER, Inputs, Inventory,
+    OWNER_ANNOTATION, ObjectRef, Observed, Order, Origin, Plan, Provenance, Refusal, Rerun, Stage, Taking,
+    desired_digest, needs_dry_run, owned_digest,
 };
 use serde_json::{Value, json};
 
@@ -148,8 +151,10 @@ impl World {
             manifest[key] = value.clone();
         }
         let order = Order { level, stage };
-        let desired = Desired { object, component: component.into(), order, manifest, origin, reruns_after }
-            .owned_by("r1");
+        let declared = Declared::default();
+        let component = component.to_owned();
+        let desired =
+            Desired { object, component, order, manifest, origin, reruns_after, declared }.owned_by("r1");
         let live = live(&desired);
         self.inventory.put(entry(&desired, &live));
         self.observed.saw(desired.object.key(), live);
@@ -230,6 +235,7 @@ fn entry(desired: &Desired, live: &Value) -> Entry {
         order: desired.order,
         uid: plan::uid(live).map(str::to_owned),
         pending: false,
+        adopting: false,
         outside: false,
         desired: desired_digest(desired),
         owned: owned_digest(live, FIELD_MANAGER).unwrap(),
@@ -302,8 +308,45 @@ fn an_empty_list_of_a_custom_resource_that_somebody_removed_is_asked_about() {
 fn a_conflict_over_a_field_that_never_was_ours_is_refused() {
     let mut world = World::settled();
     world.desired("StatefulSet/store").manifest["spec"]["replicas"] = json!(3);
-    world.answer("StatefulSet/store", DryRun::Conflict(vec!["spec.replicas (hpa)".into()]));
-    assert!(matches!(&world.plan().unwrap_err()[..], [Refusal::Conflict { .. }]));
+    world.answer(
+        "StatefulSet/store",
+        DryRun::Conflict(vec![".spec.replicas: conflict with \"hpa\" using apps/v1".into()]),
+    );
+    match &world.plan().unwrap_err()[..] {
+        [refusal @ Refusal::Conflict { .. }] => {
+            let (_, help) = refusal.explain();
+            assert!(
+                help.contains("`overrides: {StatefulSet/store: [spec.replicas]}` in component store"),
+                "{help}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn fields_that_the_spec_overrides_are_taken_and_shown() {
+    let mut world = World::settled();
+    world.desired("StatefulSet/store").manifest["spec"]["replicas"] = json!(3);
+    let fields = vec![".spec.replicas: conflict with \"hpa\" using apps/v1".to_owned()];
+    let right = |world: &mut World| {
+        let desired = world.desired("StatefulSet/store").clone();
+        plan::taking(&world.inputs(), &desired, &fields)
+    };
+    assert_eq!(right(&mut world), Taking::Refused);
+    world.desired("StatefulSet/store").declared.overrides = vec![vec!["spec".into(), "replicas".into()]];
+    assert_eq!(right(&mut world), Taking::Declared);
+    let mut after = world.live("StatefulSet/store").clone();
+    after["spec"]["replicas"] = json!(3);
+    world.answer("StatefulSet/store", DryRun::Takes(after, fields.clone()));
+    let plan = world.plan().unwrap();
+    let step = plan.steps().find(|step| step.object.kind == "StatefulSet").unwrap();
+    assert_eq!((step.action, &step.takes, step.takes_back.len()), (Action::Update, &fields, 0));
+    assert_eq!(step.changes[0].path, "spec.replicas");
+    // What mimeo applied before is taken back, whatever is declared.
+    let desired = world.desired("StatefulSet/store").clone();
+    world.inventory.get_mut(&desired.object.key()).unwrap().desired = desired_digest(&desired);
+    assert_eq!(right(&mut world), Taking::Back);
 }
 
 #[test]
@@ -535,6 +578,7 @@ fn definition(world: &mut World, served: &[&str]) {
         manifest,
         origin: Origin::Template { file: "f".into(), line: 1 },
         reruns_after: Vec::new(),
+        declared: Declared::default(),
     }
     .owned_by("r1");
     let versions = served.iter().map(|version| (*version).to_owned()).collect();

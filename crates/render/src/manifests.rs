@@ -147,6 +147,8 @@ fn one(
             output.objects.push(RenderedObject {
                 component,
                 hook: None,
+                adopt: false,
+                overrides: Vec::new(),
                 manifest,
                 file: path.to_owned(),
                 line,

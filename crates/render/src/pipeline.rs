@@ -11,6 +11,7 @@ use spec::quantity::seconds;
 use spec::template::{self, Template};
 use spec::{Diagnostic, EnvironmentIdentity, Files, Located, Node, Severity, near};
 
+use crate::declared;
 use crate::engine::Engine;
 use crate::extras::{self, Offers};
 use crate::lock;
@@ -374,6 +375,7 @@ fn instance(
     found.append(&mut output.findings);
     if !broken {
         found.extend(offers::hooks(template, &mut output.objects, engine, scope));
+        found.extend(declared::declare(name.as_str(), body, &mut output.objects, &all.generated));
     }
     let health = offers::health(template, &output.objects, &mut found);
     let failed = found.iter().any(|finding| finding.severity == Severity::Error);

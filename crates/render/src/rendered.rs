@@ -105,6 +105,12 @@ pub struct RenderedObject {
     pub component: String,
     /// When a Job is a hook, at which point it runs.
     pub hook: Option<HookPoint>,
+    /// It may exist already, and becomes the environment's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopt: bool,
+    /// Fields that are taken from whoever else manages them: keys and indices from the root of the manifest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<Vec<String>>,
     /// The manifest, keys sorted.
     pub manifest: Value,
     /// The template file it came from, from the root of the repository.

@@ -46,7 +46,8 @@ fn actual(case: &Case) -> BTreeMap<String, String> {
             }
             if case.section("rendered").is_some() {
                 let mut rest = rendered;
-                rest.objects.clear();
+                // The others are shown as manifests.
+                rest.objects.retain(|object| object.adopt || !object.overrides.is_empty());
                 actual.insert(
                     "rendered".to_owned(),
                     format!("{}\n", serde_json::to_string_pretty(&rest).unwrap()),

@@ -16,7 +16,7 @@ use support::cases;
 
 /// What a schema cannot know about one file: codes with which the parser refuses what the schema accepts, or the
 /// one file of a case.
-const OUT_OF_SIGHT: [(&str, &str); 28] = [
+const OUT_OF_SIGHT: [(&str, &str); 30] = [
     ("extends-removes-template: environments/qa.yaml", "whether what is removed was needed"),
     ("extends-removes-type: environments/qa.yaml", "whether what is removed was needed"),
     ("CTR001", "which contracts there are stands in other files"),
@@ -30,6 +30,8 @@ const OUT_OF_SIGHT: [(&str, &str); 28] = [
     ("SPC011", "fields of a declaration that contradict each other"),
     ("SPC014", "values are judged by declarations, which are data"),
     ("SPC015", "which templates there are is not in the file"),
+    ("SPC026", "the form of a field's path is a grammar of its own"),
+    ("SPC027", "what the component renders is not in the file"),
     ("SPC016", "components may come from a spec that extends this one"),
     ("SPC017", "whether a component exists is said elsewhere in the file"),
     ("SPC018", "what a component provides stands in its template"),

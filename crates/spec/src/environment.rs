@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::declared::{self, Overrides};
 use crate::decode::decode;
 use crate::load::{self, Loaded};
 use crate::merge::merge;
@@ -97,6 +98,12 @@ pub struct ComponentBody {
     #[serde(default)]
     #[schemars(extend("pattern" = schema::DURATION))]
     pub wait_for_image: Option<Located<String>>,
+    /// Objects that may exist already and become the environment's: `KIND/NAME`.
+    #[serde(default)]
+    pub adopt: Vec<Located<String>>,
+    /// Object (`KIND/NAME`) to fields that are taken from whoever else manages them.
+    #[serde(default)]
+    pub overrides: Overrides,
 }
 
 /// A Secret copied from another namespace.
@@ -326,6 +333,9 @@ fn check(body: &Body) -> Vec<Diagnostic> {
         for requirement in instance.wires.keys() {
             name(Identifier::new(&requirement.value).map(drop), requirement, "wires");
         }
+    }
+    for (component, instance) in &body.components {
+        found.extend(declared::check(&component.value, instance));
     }
     for (parameter, declared) in &body.parameters {
         found.extend(declared.check(&parameter.value, &parameter.spot));

@@ -3,6 +3,7 @@
 //! Pure: no clock, network, file system, environment variable or async runtime.
 
 pub mod contract;
+pub mod declared;
 mod decode;
 mod diagnostic;
 pub mod environment;

@@ -115,9 +115,10 @@ impl Stage<'_> {
     }
 
     fn environment(&self) -> Result<Environment> {
-        let part = format!("-{}-", self.name);
+        // The name of one case may end like another's.
+        let beginning = format!("{}-{}-", self.case.spec(), self.name);
         let all = self.case.environments()?;
-        all.into_iter().find(|one| one.name.contains(&part)).context("there is no record")
+        all.into_iter().find(|one| one.name.starts_with(&beginning)).context("there is no record")
     }
 
     /// Runs a command while the outage lasts; returns everything that was deleted, by path.

@@ -17,7 +17,7 @@ use crate::{
 /// Say whether `gc` keeps an environment, by which rule, and what comes next
 ///
 /// Of an environment that is gone it says why and when it went. With an object it says whose that is, who
-/// else writes it, whether it is as it was applied, and what a teardown does with it.
+/// else writes it, how well it is, whether it is as it was applied, and what a teardown does with it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

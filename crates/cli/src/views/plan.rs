@@ -55,23 +55,24 @@ fn ending(plan: &Plan, mut lines: Vec<String>) -> String {
 
 /// What a plan would do: `2 to create, 1 to change`, or that nothing changes.
 pub fn summary(plan: &Plan) -> String {
-    counted(plan, ["to create", "to change", "to make again", "to delete"])
+    counted(plan, ["to create", "to adopt", "to change", "to make again", "to delete"])
 }
 
 /// What a plan did.
 pub fn done(plan: &Plan) -> String {
-    counted(plan, ["created", "changed", "made again", "deleted"])
+    counted(plan, ["created", "adopted", "changed", "made again", "deleted"])
 }
 
-fn counted(plan: &Plan, words: [&str; 4]) -> String {
-    let parts: Vec<String> = [Action::Create, Action::Update, Action::Recreate, Action::Delete]
-        .into_iter()
-        .zip(words)
-        .map(|(action, word)| (plan.steps().filter(|step| step.action == action).count(), word))
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, word)| format!("{count} {word}"))
-        .chain((!plan.settings.is_empty()).then(|| format!("{} of its settings", plan.settings.len())))
-        .collect();
+fn counted(plan: &Plan, words: [&str; 5]) -> String {
+    let parts: Vec<String> =
+        [Action::Create, Action::Adopt, Action::Update, Action::Recreate, Action::Delete]
+            .into_iter()
+            .zip(words)
+            .map(|(action, word)| (plan.steps().filter(|step| step.action == action).count(), word))
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, word)| format!("{count} {word}"))
+            .chain((!plan.settings.is_empty()).then(|| format!("{} of its settings", plan.settings.len())))
+            .collect();
     let place = format!("{} at {}", plan.environment, plan.revision.get(..12).unwrap_or(&plan.revision));
     if parts.is_empty() {
         format!("{place}: nothing changes")
@@ -95,12 +96,13 @@ fn wait_line(line: &Line<'_>) -> String {
 fn step_lines(step: &Step) -> Vec<String> {
     let style = match step.action {
         Action::Create => GOOD,
-        Action::Update | Action::Recreate => WARN,
+        Action::Adopt | Action::Update | Action::Recreate => WARN,
         Action::Delete => BAD,
     };
     let what = match step.kind() {
         StepKind::Hook => "hook ",
         StepKind::Data => "data ",
+        StepKind::Adopt => "adopt ",
         _ => "",
     };
     let mut lines = vec![format!(
@@ -111,6 +113,7 @@ fn step_lines(step: &Step) -> Vec<String> {
         plain(&step.reason)
     )];
     lines.extend(step.changes.iter().flat_map(field::lines));
+    lines.extend(step.takes.iter().map(|field| format!("    takes {}", plain(field))));
     lines.extend(step.takes_back.iter().map(|field| format!("    takes back {}", plain(field))));
     lines
 }

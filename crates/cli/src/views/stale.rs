@@ -108,6 +108,11 @@ pub fn accounts(accounts: &[Account]) -> String {
             format!("Finalizers:  {}", plain(&list(&account.finalizers))),
             format!("Teardown:    it {}", account.teardown),
         ];
+        if let Some(health) = &account.health {
+            let message =
+                account.message.as_deref().map(|text| format!(": {}", plain(text))).unwrap_or_default();
+            lines.insert(3, format!("Health:      {health}{message}"));
+        }
         if account.going {
             lines.push("Deleted:     yes, it is on its way out".to_owned());
             lines.extend(account.held_by.iter().map(|line| format!("Held by:     {}", plain(line))));

@@ -1,5 +1,7 @@
 //! A CustomResourceDefinition takes every object of its kind along, whosever it is.
 
+use std::collections::BTreeSet;
+
 use plan::{ObjectRef, text};
 use serde_json::Value;
 
@@ -11,6 +13,16 @@ use crate::{Result, Session, read};
 /// # Errors
 /// Any failure of a request but that the caller may not look.
 pub(crate) async fn in_use(session: &Session, object: &ObjectRef, live: &Value) -> Result<Option<String>> {
+    in_use_but(session, object, live, &BTreeSet::new()).await
+}
+
+/// The same, but for objects of these uids, which go before it.
+pub(crate) async fn in_use_but(
+    session: &Session,
+    object: &ObjectRef,
+    live: &Value,
+    going: &BTreeSet<&str>,
+) -> Result<Option<String>> {
     if !object.is("apiextensions.k8s.io", "CustomResourceDefinition") || plan::is_terminating(live) {
         return Ok(None);
     }
@@ -32,10 +44,14 @@ pub(crate) async fn in_use(session: &Session, object: &ObjectRef, live: &Value) 
         Err(error) => return Err(error),
     };
     match listing {
-        Ok(listing) => Ok(listing.items.first().map(|one| {
-            let name = ObjectRef::of(one).map(|object| object.to_string()).unwrap_or_default();
-            format!("{} objects of its kind are left, such as {name}", listing.items.len())
-        })),
+        Ok(listing) => {
+            let stays = |one: &&Value| plan::uid(one).is_none_or(|uid| !going.contains(uid));
+            let left: Vec<&Value> = listing.items.iter().filter(stays).collect();
+            Ok(left.first().map(|one| {
+                let name = ObjectRef::of(one).map(|object| object.to_string()).unwrap_or_default();
+                format!("{} objects of its kind are left, such as {name}", left.len())
+            }))
+        }
         Err(error) if error.status() == Some(403) => {
             Ok(Some("whether objects of its kind are left may not be looked for".to_owned()))
         }

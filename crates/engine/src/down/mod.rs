@@ -25,7 +25,7 @@ use spec::{Category, Diagnostic};
 
 use crate::{Error, Result, Session, abandoned, gc, pull_request, up};
 
-pub(crate) use definition::in_use;
+pub(crate) use definition::{in_use, in_use_but};
 pub(crate) use look::{CLAIMS, VOLUMES, claims, is_kept, look_for, volumes};
 pub use progress::{Progress, progress};
 pub(crate) use receipt::receipt_spec;

@@ -26,7 +26,7 @@ pub(super) fn has_health(object: &ObjectRef) -> bool {
 }
 
 /// Kinds that tell why an object is not healthy.
-pub(super) fn explaining(object: &ObjectRef) -> &'static [(&'static str, &'static str)] {
+pub(crate) fn explaining(object: &ObjectRef) -> &'static [(&'static str, &'static str)] {
     match (object.group.as_str(), object.kind.as_str()) {
         ("apps", "Deployment") => &[("", "Pod"), ("apps", "ReplicaSet"), ("", "Event")],
         ("apps" | "batch", _) => &[("", "Pod"), ("", "Event")],

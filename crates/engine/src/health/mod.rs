@@ -17,10 +17,10 @@ use plan::{
 };
 use serde_json::Value;
 
-pub(crate) use kinds::settled;
+pub(crate) use kinds::{explaining, settled};
 pub(crate) use rules::{Rules, marks};
 
-use self::kinds::{explaining, has_health};
+use self::kinds::has_health;
 use crate::{Result, Session, read};
 
 /// How long to wait, and how patiently.

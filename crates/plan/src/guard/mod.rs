@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Desired, ObjectRef};
+use crate::{Desired, ObjectRef, declared};
 
+pub(crate) mod adoption;
 pub(crate) mod cluster_scoped;
 pub(crate) mod foreign_owner;
 pub(crate) mod immutable_field;
@@ -57,8 +58,30 @@ pub enum Refusal {
     Conflict {
         /// Which object.
         object: ObjectRef,
+        /// The component it belongs to.
+        component: String,
         /// The fields, each with its manager.
         fields: Vec<String>,
+        /// What the component would declare to take them.
+        declaration: Option<String>,
+    },
+    /// An object that is to be adopted belongs to somebody.
+    Adopted {
+        /// Which object.
+        object: ObjectRef,
+        /// The component that wants it.
+        component: String,
+        /// To whom.
+        owner: String,
+    },
+    /// An object that is to be adopted cannot become what the template says.
+    Unfit {
+        /// Which object.
+        object: ObjectRef,
+        /// The component that wants it.
+        component: String,
+        /// What the server says.
+        message: String,
     },
     /// The cluster has the definition, but without versions that the rendering carries.
     Definition {
@@ -108,6 +131,16 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// A conflict, with the declaration that would settle it.
+    pub(crate) fn conflict(desired: &Desired, fields: &[String]) -> Self {
+        Self::Conflict {
+            object: desired.object.clone(),
+            component: desired.component.clone(),
+            fields: fields.to_vec(),
+            declaration: declared::declaration(desired, fields),
+        }
+    }
+
     /// Stable code of the refusal.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -120,6 +153,8 @@ impl Refusal {
             Self::Unknown { .. } => "CLU010",
             Self::Terminating { .. } => "OBJ024",
             Self::Conflict { .. } => "OBJ017",
+            Self::Adopted { .. } => "OBJ042",
+            Self::Unfit { .. } => "OBJ043",
             Self::Definition { .. } => "OBJ027",
             Self::EmptyRendering => "YML006",
         }
@@ -133,6 +168,8 @@ impl Refusal {
                 Some(object)
             }
             Self::Conflict { object, .. }
+            | Self::Adopted { object, .. }
+            | Self::Unfit { object, .. }
             | Self::Definition { object, .. }
             | Self::ClusterScoped { object, .. }
             | Self::Denied { object, .. } => Some(object),
@@ -146,7 +183,7 @@ impl Refusal {
         match self {
             Self::Foreign { component, why, .. } => (
                 format!("component {component} wants this name, but {why}"),
-                "Rename the object in the template, or delete the other one if nobody needs it".to_owned(),
+                "Rename the object in the template, delete the other one if nobody needs it, or take it over with `adopt` in the component".to_owned(),
             ),
             Self::ClusterScoped { component, why, .. } => (
                 format!("component {component} wants this name outside of namespaces, but {why}"),
@@ -173,9 +210,22 @@ impl Refusal {
                 "it is being deleted".to_owned(),
                 "Wait until it is gone and run the command again; `kubectl get -o yaml` shows which finalizer holds it".to_owned(),
             ),
-            Self::Conflict { fields, .. } => (
+            Self::Conflict { component, fields, declaration, .. } => (
                 format!("another field manager owns {}", fields.join(", ")),
-                "Remove the field from the template, or make the other manager give it up; mimeo never takes a field it did not own".to_owned(),
+                match declaration {
+                    Some(text) => format!(
+                        "Remove the field from the template, make the other manager give it up, or take it from it: `{text}` in component {component} of the spec"
+                    ),
+                    None => "Remove the field from the template, or make the other manager give it up".to_owned(),
+                },
+            ),
+            Self::Adopted { component, owner, .. } => (
+                format!("component {component} adopts it, but it belongs to {owner}"),
+                "Have its owner let it go first, or take it out of `adopt` and give yours another name; nothing was done".to_owned(),
+            ),
+            Self::Unfit { component, message, .. } => (
+                format!("component {component} adopts it, but a field that cannot change in place is another one: {message}"),
+                "Give the field the value that it has, or delete the object if nobody needs it; mimeo deletes nothing to adopt it".to_owned(),
             ),
             Self::Definition { served, missing, .. } => (
                 format!(
@@ -208,6 +258,7 @@ pub(crate) mod tests {
             manifest,
             origin: Origin::Template { file: "f".into(), line: 1 },
             reruns_after: Vec::new(),
+            declared: crate::Declared::default(),
         }
     }
 }
