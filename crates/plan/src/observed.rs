@@ -30,20 +30,24 @@ pub struct Observed {
     /// Of every shared CustomResourceDefinition, the versions at which the server serves its kind; none where
     /// it does not know the kind.
     pub served: BTreeMap<Key, Vec<String>>,
-    /// Answers to the dry runs that [`crate::needs_dry_run`] asked for.
+    /// Answers to the dry runs that [`crate::compare`] asked for.
     pub dry_runs: BTreeMap<Key, DryRun>,
+    /// What [`crate::compare`] found as it was applied; the planner looks itself at what is not here.
+    pub settled: BTreeSet<Key>,
 }
 
 impl Observed {
     /// Notes a live object.
     pub fn saw(&mut self, key: Key, live: Value) {
         self.absent.remove(&key);
+        self.settled.remove(&key);
         self.live.insert(key, live);
     }
 
     /// Notes a proven absence.
     pub fn missed(&mut self, key: Key) {
         self.live.remove(&key);
+        self.settled.remove(&key);
         self.absent.insert(key);
     }
 
