@@ -7,7 +7,7 @@ FIELDS = ("name", "unit", "ours", "peer", "peer_name", "ratio", "target", "met")
 
 def row(name, unit, ours, peer, peer_name, target, note=None):
     """A benchmark that ran."""
-    ratio = round(peer / ours, 2) if ours else None
+    ratio = round(peer / ours, 2) if ours and peer else None
     result = dict(zip(FIELDS, (name, unit, ours, peer, peer_name, ratio, target, ours <= target)))
     if note:
         result["note"] = note

@@ -118,15 +118,19 @@ class Wall:
 
 
 def end_of_writes(requests):
-    """When the last write was answered, and how long before that nothing was waited for but health."""
+    """When the last write was answered, and how long before that nothing was waited for but health: the longest
+    time after the last object in which no request of the books was under way, but for one trip over the wire.
+    """
     books = ("leases", "environments", "inventories")
     writes = [request for request in requests if request.is_write() or request.is_lease_write()]
     objects = [write for write in writes if write.resource not in books]
     done = max(write.completed for write in objects)
     closing = [request for request in requests if request.received > done and request.resource in books]
-    if not closing:
-        return done, datetime.timedelta()
-    return max(request.completed for request in closing), min(one.received for one in closing) - done
+    end, idle = done, datetime.timedelta(milliseconds=DELAYED_BY_MS)
+    for request in sorted(closing, key=lambda request: request.received):
+        idle = max(idle, request.received - end)
+        end = max(end, request.completed)
+    return end, idle - datetime.timedelta(milliseconds=DELAYED_BY_MS)
 
 
 class Recording:

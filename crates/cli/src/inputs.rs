@@ -82,11 +82,28 @@ pub fn request(
     })
 }
 
-/// Renders one spec, and says what a person should know about it.
-pub async fn rendered(ui: &Ui, inputs: &Inputs, spec: &str) -> Result<(Rendered, Origin), Error> {
+/// What is to be rendered, and of which commit.
+pub struct Asked {
+    /// What is asked of the renderer.
+    pub request: Request,
+    /// The commit it reads.
+    pub commit: Commit,
+    /// Where the commit comes from.
+    pub origin: Origin,
+}
+
+impl Asked {
+    /// Renders it, and says what a person should know about it.
+    pub async fn render(self, ui: &Ui) -> Result<Rendered, Error> {
+        render(ui, self.request, &self.commit).await
+    }
+}
+
+/// Finds the commit of one spec.
+pub async fn asked(inputs: &Inputs, spec: &str) -> Result<Asked, Error> {
     let commit = commit(&inputs.source).await?;
     let request = request(commit.identity(), inputs, spec)?;
-    Ok((render(ui, request, &commit).await?, origin(&commit)))
+    Ok(Asked { request, origin: origin(&commit), commit })
 }
 
 /// Renders what was asked for.
@@ -101,8 +118,8 @@ pub async fn render(ui: &Ui, request: Request, commit: &Commit) -> Result<Render
     Ok(rendered)
 }
 
-/// Renders what a plan was made of, again.
-pub async fn planned(ui: &Ui, repo: Option<String>, plan: &PlanRequest) -> Result<(Rendered, Origin), Error> {
+/// Finds what a plan was made of, again.
+pub async fn planned(repo: Option<String>, plan: &PlanRequest) -> Result<Asked, Error> {
     let source = Source {
         repo,
         rev: Some(plan.revision.clone()),
@@ -122,7 +139,7 @@ pub async fn planned(ui: &Ui, repo: Option<String>, plan: &PlanRequest) -> Resul
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let origin = Origin { ref_kind: plan.ref_kind, ..origin(&commit) };
-    Ok((render(ui, request, &commit).await?, origin))
+    Ok(Asked { request, commit, origin })
 }
 
 /// What the garbage collector needs to look at the commit's ref again.

@@ -20,7 +20,11 @@ use kube::{
 };
 use tower::{BoxError, ServiceBuilder, ServiceExt as _};
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    early::Early,
+    flow::{self, Flow, Turn},
+};
 
 /// Longest wait for one answer. Watches have their own.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,11 +37,12 @@ pub struct Cluster {
     context: Option<String>,
     /// Seconds by which the server's clock is ahead of this machine's.
     ahead: Arc<AtomicI64>,
+    pub(crate) flow: Arc<Flow>,
 }
 
 impl Cluster {
     /// Connects as `kubectl` would: `KUBECONFIG` or `~/.kube/config`, `--context`, else the pod's account.
-    /// Nothing is sent yet.
+    /// The connection is opened at once, and no request is sent yet.
     ///
     /// # Errors
     /// [`Error::Config`] when there is no configuration, or the context does not exist.
@@ -45,7 +50,19 @@ impl Cluster {
         let (config, context) = configuration(context).await?;
         let server = config.cluster_url.to_string();
         let client = client(config)?;
-        Ok(Self { client, server, context, ahead: Arc::default() })
+        Ok(Self { client, server, context, ahead: Arc::default(), flow: Arc::default() })
+    }
+
+    /// Waits until one more request may be in flight. Whoever sends many asks for it before each; what the server
+    /// answers, 429 above all, decides how many that are.
+    pub async fn turn(&self) -> Turn<'_> {
+        self.flow.turn().await
+    }
+
+    /// More than this are never in flight at once.
+    #[must_use]
+    pub fn most_turns(&self) -> usize {
+        flow::MOST
     }
 
     /// The time by the API server's clock, in whole seconds, as of its last answer. What is remembered in
@@ -139,7 +156,7 @@ fn client(config: Config) -> Result<Client> {
         .timer(hyper_util::rt::TokioTimer::new())
         .http2_keep_alive_interval(Duration::from_secs(20))
         .http2_keep_alive_timeout(Duration::from_secs(10))
-        .build(https);
+        .build(Early::to(&config.cluster_url, https));
     let auth = config.auth_layer().map_err(failed)?;
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())

@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -31,6 +31,7 @@ pub struct Lease {
     object: ObjectRef,
     environment: String,
     epoch: i64,
+    is_new: bool,
     holder: String,
     shared: Arc<Shared>,
     renewer: tokio::task::JoinHandle<()>,
@@ -40,6 +41,8 @@ struct Shared {
     started: Instant,
     renewed_after: AtomicU64,
     lost: AtomicBool,
+    /// resourceVersion after this run's last write of it.
+    version: Mutex<String>,
 }
 
 impl Lease {
@@ -73,7 +76,10 @@ impl Lease {
             };
             if free {
                 match take(cluster, &object, current.as_ref(), &me).await {
-                    Ok(epoch) => return Ok(Self::start(cluster.clone(), object, environment, epoch, &me)),
+                    Ok(taken) => {
+                        let is_new = current.is_none();
+                        return Ok(Self::start(cluster.clone(), object, environment, taken, is_new, &me));
+                    }
                     // Somebody was quicker: look again.
                     Err(Error::Api { code: 409, .. }) => continue,
                     Err(error) => return Err(error),
@@ -88,11 +94,19 @@ impl Lease {
         }
     }
 
-    fn start(cluster: Cluster, object: ObjectRef, environment: &str, epoch: i64, me: &Holder) -> Self {
+    fn start(
+        cluster: Cluster,
+        object: ObjectRef,
+        environment: &str,
+        (epoch, live): (i64, Value),
+        is_new: bool,
+        me: &Holder,
+    ) -> Self {
         let shared = Arc::new(Shared {
             started: Instant::now(),
             renewed_after: AtomicU64::new(0),
             lost: AtomicBool::new(false),
+            version: Mutex::new(version(&live)),
         });
         let renewer =
             tokio::spawn(renew(cluster.clone(), object.clone(), epoch, me.to_string(), Arc::clone(&shared)));
@@ -101,6 +115,7 @@ impl Lease {
             object,
             environment: environment.to_owned(),
             epoch,
+            is_new,
             holder: me.to_string(),
             shared,
             renewer,
@@ -111,6 +126,12 @@ impl Lease {
     #[must_use]
     pub fn epoch(&self) -> i64 {
         self.epoch
+    }
+
+    /// Whether there was no lease before: then nothing is known of the environment, unless a person removed it.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Asked before every write: whether this run may still write. Costs no request.
@@ -149,12 +170,24 @@ impl Lease {
     /// # Errors
     /// Any failure of a request; the lease then runs out by itself.
     pub async fn release(self) -> Result<()> {
-        let Some((_, version)) = self.still_ours().await? else { return Ok(()) };
+        self.renewer.abort();
+        let version = self.shared.version.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match self.give_back(&version).await {
+            // A renewal was under way, or another run has taken it over.
+            Err(Error::Api { code: 409, .. }) => {
+                let Some((_, version)) = self.still_ours().await? else { return Ok(()) };
+                taken(self.give_back(&version).await)
+            }
+            other => taken(other),
+        }
+    }
+
+    async fn give_back(&self, version: &str) -> Result<Value> {
         let patch = json!({
             "metadata": {"resourceVersion": version},
             "spec": {"holderIdentity": "", "leaseDurationSeconds": 1},
         });
-        taken(merge(&self.cluster, &self.object, &patch).await)
+        merge(&self.cluster, &self.object, &patch).await
     }
 
     /// Removes the lease with the environment it guarded, unless another run has taken it over.
@@ -185,9 +218,12 @@ impl Lease {
         if !is_held(&live, self.epoch, &self.holder) {
             return Ok(None);
         }
-        let version = text(&live, &["metadata", "resourceVersion"]).unwrap_or_default();
-        Ok(Some((plan::uid(&live).unwrap_or_default().to_owned(), version.to_owned())))
+        Ok(Some((plan::uid(&live).unwrap_or_default().to_owned(), version(&live))))
     }
+}
+
+fn version(lease: &Value) -> String {
+    text(lease, &["metadata", "resourceVersion"]).unwrap_or_default().to_owned()
 }
 
 /// A conflict says that another run was quicker: then the lease is its own.
@@ -219,12 +255,14 @@ async fn renew(cluster: Cluster, object: ObjectRef, epoch: i64, holder: String, 
         let outcome = async {
             let live = cluster.get(&resource(), &object).await?;
             let Some(lease) = live.filter(|lease| is_held(lease, epoch, &holder)) else {
-                return Ok(false);
+                return Ok::<_, Error>(false);
             };
             let version = text(&lease, &["metadata", "resourceVersion"]);
             let patch =
                 json!({"metadata": {"resourceVersion": version}, "spec": {"renewTime": now_micros()}});
-            merge(&cluster, &object, &patch).await.map(|_| true)
+            let live = merge(&cluster, &object, &patch).await?;
+            *shared.version.lock().unwrap_or_else(PoisonError::into_inner) = self::version(&live);
+            Ok(true)
         };
         match outcome.await {
             Ok(true) => {
@@ -246,7 +284,13 @@ async fn renew(cluster: Cluster, object: ObjectRef, epoch: i64, holder: String, 
     }
 }
 
-async fn take(cluster: &Cluster, object: &ObjectRef, current: Option<&Value>, me: &Holder) -> Result<i64> {
+/// The new epoch, and the lease as the server stores it.
+async fn take(
+    cluster: &Cluster,
+    object: &ObjectRef,
+    current: Option<&Value>,
+    me: &Holder,
+) -> Result<(i64, Value)> {
     let epoch = current
         .and_then(|lease| lease.pointer("/spec/leaseTransitions"))
         .and_then(Value::as_i64)
@@ -258,20 +302,20 @@ async fn take(cluster: &Cluster, object: &ObjectRef, current: Option<&Value>, me
         "leaseDurationSeconds": LEASE_DURATION.as_secs(),
         "acquireTime": now, "renewTime": now, "leaseTransitions": epoch,
     });
-    match current {
+    let live = match current {
         None => {
             let manifest = json!({
                 "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
                 "metadata": {"name": object.name, "namespace": object.namespace}, "spec": spec,
             });
-            cluster.create(&resource(), object, &manifest).await?;
+            cluster.create(&resource(), object, &manifest).await?
         }
         Some(lease) => {
             let version = text(lease, &["metadata", "resourceVersion"]);
-            merge(cluster, object, &json!({"metadata": {"resourceVersion": version}, "spec": spec})).await?;
+            merge(cluster, object, &json!({"metadata": {"resourceVersion": version}, "spec": spec})).await?
         }
-    }
-    Ok(epoch)
+    };
+    Ok((epoch, live))
 }
 
 /// A lease is free when nobody holds it, when its holder was a process of this host that is gone, or

@@ -4,7 +4,9 @@
 
 mod api;
 mod connect;
+mod early;
 mod error;
+mod flow;
 mod gone;
 pub mod install;
 mod kinds;
@@ -23,6 +25,7 @@ pub use api::{
 };
 pub use connect::Cluster;
 pub use error::{Error, Result};
+pub use flow::Turn;
 pub use kinds::{Kinds, Resource};
 pub use lease::{LEASE_DURATION, Lease};
 pub use objects::{Deleted, Listing, Propagation};

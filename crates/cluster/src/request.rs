@@ -1,6 +1,6 @@
 //! One request, one answer: every call to the API server but watches goes through here.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
@@ -70,11 +70,16 @@ impl Cluster {
             let body = body.collect().await.map_err(|error| chain(&error))?.to_bytes();
             Ok::<_, String>((head, body))
         };
+        let begun = Instant::now();
         let (head, body) = match tokio::time::timeout(ANSWER_TIMEOUT, exchange).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(cause)) => return Err(Attempt::Broken(unreachable(cause))),
             Err(_) => return Err(Attempt::Broken(unreachable("no answer within 30 s".to_owned()))),
         };
+        match head.status {
+            StatusCode::TOO_MANY_REQUESTS => self.flow.refused(),
+            _ => self.flow.answered(begun.elapsed()),
+        }
         if let Some(date) = head.headers.get(header::DATE).and_then(|date| date.to_str().ok()) {
             self.note_time(date);
         }

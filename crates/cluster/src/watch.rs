@@ -1,7 +1,7 @@
 //! Live views of kinds in one namespace, kept by watches: nothing is ever polled.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -32,6 +32,8 @@ struct Shared {
     objects: BTreeMap<Key, Arc<Value>>,
     changes: Vec<Change>,
     synced: HashMap<usize, bool>,
+    /// Namespaces in which the server has let a watch in.
+    let_in: BTreeSet<Option<String>>,
     troubles: HashMap<usize, String>,
 }
 
@@ -75,11 +77,15 @@ impl Views {
             // for a list first.
             let mut config = watcher::Config::default().streaming_lists();
             let begun = Instant::now();
+            let mut pause = ASK_AGAIN;
             loop {
                 match follow(&cluster, &view, &shared, &changed, config.clone(), begun).await {
                     Ended::Closed => break,
                     Ended::NoStreaming => config = watcher::Config::default(),
-                    Ended::NotYetAllowed => tokio::time::sleep(Duration::from_millis(20)).await,
+                    Ended::NotYetAllowed => {
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(ASK_AGAIN_AT_MOST);
+                    }
                 }
             }
         });
@@ -97,10 +103,12 @@ impl Views {
         self.lock().synced.values().all(|synced| *synced)
     }
 
-    /// Waits until every watch has shown its first complete view, or something stands in its way.
-    pub async fn synced(&self) {
+    /// Waits until the server has let in a watch in that namespace, or something stands in the way: then a fresh
+    /// binding is known to the authorizer, and what changes from now on is told.
+    pub async fn let_in(&self, namespace: Option<&str>) {
         let mut changes = self.changes();
-        while !self.is_synced() && self.troubles().is_empty() {
+        let namespace = namespace.map(str::to_owned);
+        while !self.lock().let_in.contains(&namespace) && self.troubles().is_empty() {
             if changes.changed().await.is_err() {
                 break;
             }
@@ -163,6 +171,9 @@ enum Ended {
 
 /// How long a fresh binding may take until the authorizer knows it.
 const SETTLING: Duration = Duration::from_secs(10);
+/// The authorizer learns of it within milliseconds, and under load later.
+const ASK_AGAIN: Duration = Duration::from_millis(2);
+const ASK_AGAIN_AT_MOST: Duration = Duration::from_millis(100);
 
 async fn follow(
     cluster: &Cluster,
@@ -177,6 +188,7 @@ async fn follow(
         Some(namespace) => Api::namespaced_with(cluster.client.clone(), namespace, &api_resource),
         None => Api::all_with(cluster.client.clone(), &api_resource),
     };
+    let streams = matches!(config.initial_list_strategy, watcher::InitialListStrategy::StreamingList);
     let mut stream = std::pin::pin!(watcher(api, config).default_backoff());
     let mut fresh: BTreeMap<Key, Arc<Value>> = BTreeMap::new();
     while let Some(event) = stream.next().await {
@@ -187,7 +199,7 @@ async fn follow(
             Some(403) if !synced && begun.elapsed() < SETTLING => return Ended::NotYetAllowed,
             _ => {}
         }
-        note(&mut shared, &mut fresh, event, view);
+        note(&mut shared, &mut fresh, event, view, streams);
         drop(shared);
         changed.send_modify(|version| *version += 1);
     }
@@ -205,13 +217,25 @@ fn refusal(event: &Event) -> Option<u16> {
     }
 }
 
-fn note(shared: &mut Shared, fresh: &mut BTreeMap<Key, Arc<Value>>, event: Event, view: &View) {
+fn note(
+    shared: &mut Shared,
+    fresh: &mut BTreeMap<Key, Arc<Value>>,
+    event: Event,
+    view: &View,
+    streams: bool,
+) {
     let View { number, resource, namespace } = view;
     let number = *number;
     let mine =
         |key: &Key| key.group == resource.group && key.kind == resource.kind && key.namespace == *namespace;
     match event {
-        Ok(watcher::Event::Init) => fresh.clear(),
+        Ok(watcher::Event::Init) => {
+            fresh.clear();
+            // Of a watch that begins with a list, this comes before the list is asked for.
+            if streams {
+                shared.let_in.insert(namespace.clone());
+            }
+        }
         Ok(watcher::Event::InitApply(object)) => {
             if let Some((key, value)) = keyed(&object, resource) {
                 fresh.insert(key, value);
@@ -227,6 +251,7 @@ fn note(shared: &mut Shared, fresh: &mut BTreeMap<Key, Arc<Value>>, event: Event
                 shared.saw(key, object);
             }
             shared.synced.insert(number, true);
+            shared.let_in.insert(namespace.clone());
             shared.troubles.remove(&number);
         }
         Ok(watcher::Event::Apply(object)) => {

@@ -36,8 +36,7 @@ pub(crate) async fn subjects(session: &Session) -> Result<Vec<Value>> {
 }
 
 async fn caller(session: &Session) -> Result<Value> {
-    let name = session.cluster.whoami().await?;
-    Ok(install::Subject::from_username(&name).to_value())
+    Ok(install::Subject::from_username(session.caller().await?).to_value())
 }
 
 /// Binds the caller in the namespace of an environment that somebody else brought up, or whose first

@@ -11,6 +11,7 @@ use spec::{Category, Diagnostic};
 
 use crate::{
     Error, Event, Result, Session,
+    books::Books,
     compose::TARGET_SECRET,
     definitions, down,
     health::{Patience, Rules, Watcher},
@@ -22,6 +23,9 @@ use crate::{
 
 /// How long the authorizer may take to learn of a fresh binding or role.
 const SETTLING: Duration = Duration::from_secs(5);
+/// It learns of them within milliseconds, and under load later.
+const ASK_AGAIN: Duration = Duration::from_millis(4);
+const ASK_AGAIN_AT_MOST: Duration = Duration::from_millis(100);
 /// How long a single object may take to go before the run says what holds it.
 const GOING: Duration = Duration::from_secs(120);
 
@@ -33,6 +37,8 @@ pub(crate) struct Run<'a> {
     pub desired: &'a [Desired],
     pub plan: &'a Plan,
     pub inventory: &'a mut Inventory,
+    /// Where the inventory is written as soon as it is what it will be; `None` where the caller writes it.
+    pub books: Option<Books<'a>>,
     pub namespace: &'a str,
     /// Component to how long its images may take (`waitForImage`).
     pub images: BTreeMap<String, Duration>,
@@ -52,7 +58,8 @@ impl<'a> Run<'a> {
         let (session, namespace, desired) = (self.session, self.namespace, self.desired);
         let mut watcher = Watcher::new(session, namespace, desired, self.images.clone(), self.rules);
         let mut watching = false;
-        for wave in &self.plan.waves {
+        let last = self.plan.waves.iter().rposition(|wave| !wave.steps.is_empty());
+        for (number, wave) in self.plan.waves.iter().enumerate() {
             let own = matches!(wave.order.stage, Stage::Definitions | Stage::Namespace | Stage::Access);
             if !own && !watching {
                 watcher.open(&self.plan.waves).await?;
@@ -75,10 +82,12 @@ impl<'a> Run<'a> {
             }
             if !own {
                 self.phase_of(wave);
-                watcher
-                    .wait(wave, self.patience, self.lease, self.wanted)
-                    .await
-                    .map_err(|error| explain_job(error, &watcher, wave))?;
+                let waiting = watcher.wait(wave, self.patience, self.lease, self.wanted);
+                let (waited, noted) = match Some(number) == last {
+                    true => futures::join!(waiting, self.note()),
+                    false => (waiting.await, Ok(())),
+                };
+                waited.map_err(|error| explain_job(error, &watcher, wave)).and(noted)?;
             }
             if wave.order.stage == Stage::Data {
                 self.tell_copies(&watcher, wave);
@@ -87,6 +96,14 @@ impl<'a> Run<'a> {
         // A program may have been up for a moment only, and earlier waves may have been hurt by later ones.
         watcher.settle(&self.plan.waves, self.patience, self.lease, self.wanted).await?;
         Ok(watcher)
+    }
+
+    /// Writes the inventory after the last write of a wave, while its objects become ready: then little is left to
+    /// be written when they are. Where something is pruned it shrinks afterwards, and is written once, then.
+    async fn note(&mut self) -> Result<()> {
+        let Some(books) = self.books.as_mut().filter(|_| self.plan.prune.is_empty()) else { return Ok(()) };
+        self.lease.check()?;
+        books.write(self.session, self.inventory).await
     }
 
     /// Deletes what the rendering no longer has, and proves each gone.
@@ -178,6 +195,7 @@ impl<'a> Run<'a> {
                     .on(step.object.to_string())
                     .into());
                 };
+                let _turn = session.cluster.turn().await;
                 session.keep_going()?;
                 let live = run_step(session, lease, step, wanted).await?;
                 session.tell(Event::Done {
@@ -187,7 +205,7 @@ impl<'a> Run<'a> {
                 });
                 Ok((key, live))
             })
-            .buffer_unordered(IN_FLIGHT)
+            .buffer_unordered(session.cluster.most_turns())
             .collect()
             .await;
         let mut written = Vec::new();
@@ -321,6 +339,7 @@ async fn create(session: &Session, lease: &Lease, wanted: &Desired) -> Result<Va
         manifest["stringData"] = values.into();
     }
     let begun = std::time::Instant::now();
+    let mut pause = ASK_AGAIN;
     loop {
         lease.check()?;
         match session.cluster.apply_new(&resource, &wanted.object, &manifest).await {
@@ -329,7 +348,8 @@ async fn create(session: &Session, lease: &Lease, wanted: &Desired) -> Result<Va
             Ok(None) if wanted.is_shared() => return Ok(json!({})),
             Ok(None) => return appeared(session, lease, &resource, wanted).await,
             Err(error) if may_settle(&error, wanted) && begun.elapsed() < SETTLING => {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(ASK_AGAIN_AT_MOST);
             }
             Err(error) => return Err(located(error, wanted)),
         }

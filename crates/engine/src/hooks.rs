@@ -51,7 +51,9 @@ pub(crate) async fn before_delete(
         inventory: &own,
         observed: &observed,
     };
-    let observed = dry_runs(session, &inputs).await?;
+    let looked = dry_runs(session, &inputs).await?;
+    let mut observed = observed.clone();
+    looked.note(&mut observed);
     let plan = plan::plan(&Inputs { observed: &observed, ..inputs })
         .map_err(|refusals| Error::Found(refusals.iter().map(crate::preview::refused).collect()))?;
     if write_ahead::write_ahead(&mut stored.inventory, &plan, &desired, &observed, who) {
@@ -67,6 +69,7 @@ pub(crate) async fn before_delete(
         desired: &desired,
         plan: &plan,
         inventory: &mut inventory,
+        books: None,
         namespace: &record.spec.namespace,
         images: BTreeMap::new(),
         rules: &rules,

@@ -12,6 +12,7 @@
 mod abandoned;
 mod access;
 pub mod account;
+mod books;
 pub mod compose;
 mod definitions;
 pub mod down;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use plan::{Desired, ENVIRONMENT_LABEL, Inputs, Inventory, ObjectRef, Observed, needs_dry_run};
+use plan::{Desired, ENVIRONMENT_LABEL, Inputs, Inventory, ObjectRef, Observed, compare};
 
 use crate::{Error, Event, Result, Session, definitions::Kinds};
 
-/// Requests in flight at once; the API server's own flow control answers 429 when that is too many.
+/// Reads and deletes in flight at once. They are few; writes take turns ([`cluster::Cluster::turn`]).
 pub(crate) const IN_FLIGHT: usize = 16;
 
 /// Reads every object that is wanted or owned. What neither a list nor its own GET shows is absent.
@@ -21,18 +21,19 @@ pub(crate) async fn observe(
     wanted: &[ObjectRef],
     inventory: &Inventory,
 ) -> Result<Observed> {
-    observe_but(session, environment, wanted, inventory, &Kinds::new()).await
+    observe_but(session, environment, wanted, inventory, &Kinds::new(), Observed::default()).await
 }
 
-/// The same where the server does not know some kinds yet: of those, nothing is there.
+/// The same where the server does not know some kinds yet: of those, nothing is there; and where a namespace
+/// has just been read.
 pub(crate) async fn observe_but(
     session: &Session,
     environment: &str,
     wanted: &[ObjectRef],
     inventory: &Inventory,
     coming: &Kinds,
+    mut observed: Observed,
 ) -> Result<Observed> {
-    let mut observed = Observed::default();
     let owned = inventory.entries.iter().map(|entry| &entry.object);
     let all: BTreeMap<plan::Key, &ObjectRef> =
         wanted.iter().chain(owned).map(|object| (object.key(), object)).collect();
@@ -40,7 +41,8 @@ pub(crate) async fn observe_but(
     let (namespaces, rest): (Vec<&ObjectRef>, Vec<&ObjectRef>) =
         all.values().partition(|object| object.is("", "Namespace"));
     let mut unread = Unread::of(wanted);
-    get_each(session, namespaces, &mut observed, &mut unread).await?;
+    let unread_yet = namespaces.into_iter().filter(|object| !observed.knows(&object.key())).collect();
+    get_each(session, unread_yet, &mut observed, &mut unread).await?;
     // Where nothing is wanted, somebody only looks.
     if !wanted.is_empty()
         && let Some((key, live)) = observed.live.iter().find(|(_, live)| plan::is_terminating(live))
@@ -148,15 +150,16 @@ impl Unread {
     }
 }
 
-/// Asks the server what each object would become of which that is not plain.
-pub(crate) async fn dry_runs(session: &Session, inputs: &Inputs<'_>) -> Result<Observed> {
-    let mut observed = inputs.observed.clone();
-    let keys: BTreeSet<plan::Key> = needs_dry_run(inputs).into_iter().collect();
+/// What the digests say of every object, and of each of which that is not plain, what the server would make
+/// of it. The answer is to be noted with [`Looked::note`].
+pub(crate) async fn dry_runs(session: &Session, inputs: &Inputs<'_>) -> Result<Looked> {
+    let compared = compare(inputs);
     let asked: Vec<&Desired> =
-        inputs.desired.iter().filter(|desired| keys.contains(&desired.object.key())).collect();
+        inputs.desired.iter().filter(|desired| compared.unclear.contains(&desired.object.key())).collect();
     let answers: Vec<(plan::Key, plan::DryRun)> = stream::iter(asked)
         .map(|desired| async move {
             let resource = session.resource(&desired.object).await?;
+            let _turn = session.cluster.turn().await;
             let answer = session
                 .cluster
                 .dry_run(&resource, &desired.object, &desired.manifest, |fields| {
@@ -166,11 +169,23 @@ pub(crate) async fn dry_runs(session: &Session, inputs: &Inputs<'_>) -> Result<O
                 .map_err(|error| crate::execute::located(error, desired))?;
             Ok::<_, crate::Error>((desired.object.key(), answer))
         })
-        .buffer_unordered(IN_FLIGHT)
+        .buffer_unordered(session.cluster.most_turns())
         .try_collect()
         .await?;
-    observed.dry_runs.extend(answers);
-    Ok(observed)
+    Ok(Looked { settled: compared.settled, answers })
+}
+
+/// What is known of the objects beyond their live state.
+pub(crate) struct Looked {
+    settled: BTreeSet<plan::Key>,
+    answers: Vec<(plan::Key, plan::DryRun)>,
+}
+
+impl Looked {
+    pub(crate) fn note(self, observed: &mut Observed) {
+        observed.settled = self.settled;
+        observed.dry_runs.extend(self.answers);
+    }
 }
 
 async fn list_kinds(

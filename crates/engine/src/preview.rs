@@ -2,7 +2,7 @@
 
 use cluster::{EnvironmentRecord, StoredInventory};
 use kube::ResourceExt;
-use plan::{Desired, Inputs, Limits, ObjectRef, Observed, Plan, Provenance, Refusal};
+use plan::{Desired, Inputs, Inventory, Limits, ObjectRef, Observed, Plan, Provenance, Refusal};
 use render::{NamespacePolicy, Rendered};
 use serde_json::Value;
 use spec::{Category, Diagnostic};
@@ -34,7 +34,10 @@ pub struct Preview {
 /// # Errors
 /// Every refusal of the planner; any failure of a request.
 pub async fn preview(session: &Session, rendered: &Rendered) -> Result<Preview> {
-    let record = session.records.get(&rendered.env.name).await?;
+    // None of these waits for another.
+    let reads = (session.records.get(&rendered.env.name), home(session, rendered), image(session, rendered));
+    let (record, home, image) = futures::join!(reads.0, reads.1, reads.2);
+    let record = record?;
     if let Some(record) = &record {
         same_environment(record, rendered)?;
     }
@@ -42,7 +45,7 @@ pub async fn preview(session: &Session, rendered: &Rendered) -> Result<Preview> 
         Some(record) => session.records.inventory(record).await?,
         None => StoredInventory::default(),
     };
-    let image = image(session, rendered).await?;
+    let image = image?;
     let record_uid = record.as_ref().and_then(ResourceExt::uid).unwrap_or_default();
     // The subjects of the binding are settled once the binding has been read; its name is known now.
     let around = Surroundings { record_uid: &record_uid, subjects: Vec::new(), image: image.as_deref() };
@@ -51,34 +54,44 @@ pub async fn preview(session: &Session, rendered: &Rendered) -> Result<Preview> 
     let own = composed.into_iter().filter(|desired| !desired.is_shared());
     let wanted: Vec<ObjectRef> = own.map(|desired| desired.object).collect();
     let id = &rendered.env.id;
-    let mut observed = observe_but(session, id, &wanted, &stored.inventory, &served.coming).await?;
+    let mut observed = observe_but(session, id, &wanted, &stored.inventory, &served.coming, home?).await?;
     observed.served = served.versions;
     observed.in_use = definitions::in_use(session, &wanted, &stored.inventory, &observed).await?;
     let subjects = subjects(session, rendered, &observed).await?;
     let desired = compose(rendered, &Surroundings { subjects, ..around }).map_err(Error::Found)?;
     let who = Provenance { environment: &rendered.env.id, record_uid: &record_uid };
-    let inputs = Inputs {
-        environment: &rendered.env.name,
-        who,
-        revision: &rendered.env.revision,
-        manifests: &rendered.lock.manifests,
-        desired: &desired,
-        inventory: &stored.inventory,
-        observed: &observed,
-    };
     let policy = &rendered.policy;
     let limits = Limits { namespace: namespace(rendered), quota: &policy.quota, deny: &policy.deny };
     let beyond = plan::beyond(&desired, &limits);
     if !beyond.is_empty() {
         return Err(Error::Found(beyond.iter().map(refused).collect()));
     }
-    let observed = dry_runs(session, &inputs).await?;
-    let mut plan = plan::plan(&Inputs { observed: &observed, ..inputs })
+    let looked = dry_runs(session, &inputs(rendered, who, &desired, &stored.inventory, &observed)).await?;
+    looked.note(&mut observed);
+    let mut plan = plan::plan(&inputs(rendered, who, &desired, &stored.inventory, &observed))
         .map_err(|refusals| Error::Found(refusals.iter().map(refused).collect()))?;
     if let Some(record) = &record {
         plan.settings = settings(record, rendered)?;
     }
     Ok(Preview { record, stored, desired, observed, plan })
+}
+
+fn inputs<'a>(
+    rendered: &'a Rendered,
+    who: Provenance<'a>,
+    desired: &'a [Desired],
+    inventory: &'a Inventory,
+    observed: &'a Observed,
+) -> Inputs<'a> {
+    Inputs {
+        environment: &rendered.env.name,
+        who,
+        revision: &rendered.env.revision,
+        manifests: &rendered.lock.manifests,
+        desired,
+        inventory,
+        observed,
+    }
 }
 
 /// What the record is to say otherwise than it does: it decides over the end of the environment.
@@ -138,6 +151,19 @@ fn same_environment(record: &EnvironmentRecord, rendered: &Rendered) -> Result<(
         .on(rendered.env.name.clone())
         .help("Choose another name with --name")
         .into())
+}
+
+/// The environment's own namespace, if it is to have one.
+async fn home(session: &Session, rendered: &Rendered) -> Result<Observed> {
+    let mut observed = Observed::default();
+    if rendered.policy.namespace == NamespacePolicy::Owned {
+        let object = read::core("Namespace", None, namespace(rendered));
+        match session.cluster.get(&session.resource(&object).await?, &object).await? {
+            Some(live) => observed.saw(object.key(), live),
+            None => observed.missed(object.key()),
+        }
+    }
+    Ok(observed)
 }
 
 async fn image(session: &Session, rendered: &Rendered) -> Result<Option<String>> {

@@ -3,7 +3,7 @@
 use cluster::{Cluster, Kinds, Records};
 use plan::ObjectRef;
 use spec::{Category, Diagnostic};
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use crate::{Error, Event, Result, stuck::Programs};
 
@@ -16,6 +16,7 @@ pub struct Session {
     /// Kinds looked up so far.
     pub kinds: Kinds,
     pub(crate) programs: Programs,
+    caller: OnceCell<String>,
     listener: Box<dyn Fn(Event) + Send + Sync>,
     stop: Option<watch::Receiver<bool>>,
 }
@@ -30,6 +31,7 @@ impl Session {
             records,
             kinds: Kinds::default(),
             programs: Programs::default(),
+            caller: OnceCell::new(),
             listener,
             stop: None,
         }
@@ -73,6 +75,12 @@ impl Session {
             done = work => done.map_err(Into::into),
             () = self.stopped() => self.keep_going().and_then(|()| Err(Error::Found(Vec::new()))),
         }
+    }
+
+    /// The name under which the server knows the caller, asked once.
+    pub(crate) async fn caller(&self) -> Result<&str> {
+        let name = self.caller.get_or_try_init(|| self.cluster.whoami()).await;
+        Ok(name?)
     }
 
     pub(crate) fn tell(&self, event: Event) {

@@ -1,7 +1,7 @@
 //! Brings an environment to a rendering.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
@@ -11,13 +11,14 @@ use cluster::{
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
-use plan::{DryRun, Key, ObjectRef, Plan, Provenance, Stage};
+use plan::{Key, ObjectRef, Plan, Provenance, Stage};
 use render::{NamespacePolicy, Rendered};
 use serde_json::Value;
 use spec::{Category, Diagnostic};
 
 use crate::{
     Error, Event, Result, Session, access,
+    books::{Books, finish},
     compose::{before_delete, namespace},
     execute::{self, Run},
     health::{self, Patience, Rules},
@@ -152,7 +153,14 @@ async fn run(
     lease: &Lease,
 ) -> Result<Report> {
     session.phase("reading the cluster");
-    let mut view = read_world(session, rendered, lease).await?;
+    // Somebody has to be bound in a new namespace: who that is can be asked at the same time.
+    let caller = async {
+        if lease.is_new() && rendered.policy.namespace == NamespacePolicy::Owned {
+            drop(session.caller().await);
+        }
+    };
+    let (view, ()) = futures::join!(read_world(session, rendered, lease), caller);
+    let mut view = view?;
     if let Some(record) = &view.record {
         refuse_deleting(record)?;
         refuse_older(session, record, rendered, options)?;
@@ -173,9 +181,11 @@ async fn run(
     view.desired = view.desired.into_iter().map(|desired| desired.owned_by(&record_uid)).collect();
     let who = Provenance { environment: &rendered.env.id, record_uid: &record_uid };
     let (stored, inventory, outcome) = match note_ahead(session, &begun, &view, who).await {
-        Ok(stored) => {
+        Ok(mut stored) => {
             let mut inventory = stored.inventory.clone();
-            let outcome = carry_out(session, rendered, options, (lease, wanted), &view, &mut inventory).await;
+            let books = Books { record: &begun, stored: &mut stored };
+            let outcome =
+                carry_out(session, rendered, options, (lease, wanted), &view, (&mut inventory, books)).await;
             (stored, inventory, outcome)
         }
         // Nothing was applied, and the record is to say why.
@@ -383,7 +393,7 @@ fn image_patience(rendered: &Rendered) -> BTreeMap<String, Duration> {
         .collect()
 }
 
-type Outcome = (Vec<ComponentStatus>, Vec<(String, Value)>);
+pub(crate) type Outcome = (Vec<ComponentStatus>, Vec<(String, Value)>);
 
 async fn carry_out(
     session: &Session,
@@ -391,8 +401,9 @@ async fn carry_out(
     options: &Options,
     (lease, wanted): (&Lease, Option<&dyn Wanted>),
     view: &Preview,
-    inventory: &mut plan::Inventory,
+    (inventory, books): (&mut plan::Inventory, Books<'_>),
 ) -> Result<Outcome> {
+    write_ahead::remember(inventory, &view.plan, &view.desired, &view.observed);
     let mut live: BTreeMap<Key, Value> = view.observed.live.clone();
     let mut gates = Vec::new();
     let rules = Rules::of(&health::marks(rendered));
@@ -407,6 +418,7 @@ async fn carry_out(
             desired: &view.desired,
             plan: &view.plan,
             inventory,
+            books: Some(books),
             namespace: namespace(rendered),
             images: image_patience(rendered),
             rules: &rules,
@@ -423,29 +435,6 @@ async fn carry_out(
             {
                 gates.push((desired.object.name.clone(), answer));
             }
-        }
-    }
-    write_ahead::shrink(inventory, &view.desired, &view.observed);
-    // What was found as wanted although its digests said otherwise, or nobody had noted them: remember them.
-    let known = inventory.clone();
-    let known = known.index();
-    let changed: BTreeSet<Key> = view.plan.steps().map(|step| step.object.key()).collect();
-    for desired in &view.desired {
-        let key = desired.object.key();
-        let noted = known
-            .get(&key)
-            .is_some_and(|entry| !entry.desired.is_empty() && entry.component == desired.component);
-        if let Some(seen) = view.observed.live.get(&key)
-            && (!noted || view.observed.dry_runs.contains_key(&key))
-            && !changed.contains(&key)
-        {
-            // As the server would answer an apply: somebody may have changed a field there and back, and own
-            // it by now. With what is owned today, his next change of it would go unseen.
-            let settled = match view.observed.dry_runs.get(&key) {
-                Some(DryRun::Becomes(after)) => after,
-                _ => seen,
-            };
-            write_ahead::settle(inventory, desired, settled);
         }
     }
     Ok((components(rendered, &live, &rules, session.cluster.now()), gates))
@@ -467,42 +456,4 @@ async fn is_settled(session: &Session, rendered: &Rendered, view: &Preview, rule
     let resource = session.resource(&slice).await?;
     let listing = session.cluster.list(&resource, Some(namespace(rendered)), "").await?;
     Ok(settled(&listing.items))
-}
-
-/// Writes what was reached, also when it is a failure: inventory first, then the record.
-async fn finish(
-    session: &Session,
-    lease: &Lease,
-    mut record: EnvironmentRecord,
-    mut stored: StoredInventory,
-    mut inventory: plan::Inventory,
-    outcome: &Result<Outcome>,
-) -> Result<()> {
-    let fenced = lease.check().is_err() || outcome.as_ref().err().is_some_and(Error::is_fenced);
-    if fenced && outcome.is_err() {
-        // The newer run writes from now on.
-        return Ok(());
-    }
-    inventory.sort();
-    let written = async {
-        if stored.inventory != inventory {
-            stored.inventory = inventory;
-            session.records.write_inventory(&record, &mut stored).await?;
-        }
-        record.spec.inventory = stored.mark();
-        record.spec.state = if outcome.is_ok() { State::Ready } else { State::Failed };
-        record.spec.message = outcome
-            .as_ref()
-            .err()
-            .map(|error| error.diagnostics().iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
-        session.records.replace(&record).await?;
-        Ok::<(), Error>(())
-    };
-    match (written.await, outcome) {
-        (Err(error), Err(_)) => {
-            tracing::debug!(%error, "the failure could not be recorded");
-            Ok(())
-        }
-        (result, _) => result,
-    }
 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plan::{
-    Action, Desired, Entry, FIELD_MANAGER, Inventory, Key, Observed, Ownership, Plan, Provenance, Step,
+    Action, Desired, DryRun, Entry, FIELD_MANAGER, Inventory, Key, Observed, Ownership, Plan, Provenance,
+    Step,
 };
 use serde_json::Value;
 
@@ -98,9 +99,36 @@ pub(crate) fn settle(inventory: &mut Inventory, desired: &Desired, live: &Value)
     });
 }
 
+/// What the look at the cluster alone says of the inventory.
+pub(crate) fn remember(inventory: &mut Inventory, plan: &Plan, desired: &[Desired], observed: &Observed) {
+    shrink(inventory, desired, observed);
+    // What was found as wanted although its digests said otherwise, or nobody had noted them: remember them.
+    let known = inventory.clone();
+    let known = known.index();
+    let changed: BTreeSet<Key> = plan.steps().map(|step| step.object.key()).collect();
+    for desired in desired {
+        let key = desired.object.key();
+        let noted = known
+            .get(&key)
+            .is_some_and(|entry| !entry.desired.is_empty() && entry.component == desired.component);
+        if let Some(seen) = observed.live.get(&key)
+            && (!noted || observed.dry_runs.contains_key(&key))
+            && !changed.contains(&key)
+        {
+            // As the server would answer an apply: somebody may have changed a field there and back, and own
+            // it by now. With what is owned today, his next change of it would go unseen.
+            let settled = match observed.dry_runs.get(&key) {
+                Some(DryRun::Becomes(after)) => after,
+                _ => seen,
+            };
+            settle(inventory, desired, settled);
+        }
+    }
+}
+
 /// Forgets what is proven gone: entries that are not wanted and whose object a live read did not show, or showed
 /// that it was never adopted.
-pub(crate) fn shrink(inventory: &mut Inventory, desired: &[Desired], observed: &Observed) {
+fn shrink(inventory: &mut Inventory, desired: &[Desired], observed: &Observed) {
     let wanted: BTreeSet<Key> = desired.iter().map(|desired| desired.object.key()).collect();
     inventory.entries.retain(|entry| {
         let key = entry.object.key();

@@ -1,6 +1,6 @@
 //! An object as it is to be: the rendered manifest with everything the engine adds.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -136,9 +136,9 @@ impl Desired {
 /// [`crate::owned_digest`]); of a generated one, its keys and lengths do.
 #[must_use]
 pub fn desired_digest(desired: &Desired) -> String {
-    let mut manifest = desired.manifest.clone();
+    let mut manifest = Cow::Borrowed(&desired.manifest);
     if is_secret(&manifest) {
-        redact::drop_secret_values(&mut manifest);
+        redact::drop_secret_values(manifest.to_mut());
     }
     match &desired.origin {
         Origin::Generated(keys) => digest(&json!([manifest, keys])),

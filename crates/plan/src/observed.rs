@@ -36,20 +36,24 @@ pub struct Observed {
     /// CustomResourceDefinitions that are owned and no longer wanted, but of whose kind objects are left that this
     /// plan does not delete, or that nobody could look for; and why.
     pub in_use: BTreeMap<Key, String>,
-    /// Answers to the dry runs that [`crate::needs_dry_run`] asked for.
+    /// Answers to the dry runs that [`crate::compare`] asked for.
     pub dry_runs: BTreeMap<Key, DryRun>,
+    /// What [`crate::compare`] found as it was applied; the planner looks itself at what is not here.
+    pub settled: BTreeSet<Key>,
 }
 
 impl Observed {
     /// Notes a live object.
     pub fn saw(&mut self, key: Key, live: Value) {
         self.absent.remove(&key);
+        self.settled.remove(&key);
         self.live.insert(key, live);
     }
 
     /// Notes a proven absence.
     pub fn missed(&mut self, key: Key) {
         self.live.remove(&key);
+        self.settled.remove(&key);
         self.absent.insert(key);
     }
 

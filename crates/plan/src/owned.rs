@@ -4,6 +4,7 @@
 //! `f:<field>`, `k:<key of a list map as JSON>`, `v:<value of a set as JSON>`, `i:<index>`, and `.`
 //! for the element itself.
 
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
@@ -13,6 +14,10 @@ pub const FIELD_MANAGER: &str = "mimeo";
 /// The part of `live` that `manager` owns through server-side apply, or `None` where it owns nothing.
 #[must_use]
 pub fn owned_fields(live: &Value, manager: &str) -> Option<Value> {
+    owned(live, manager).and_then(|part| serde_json::to_value(part).ok())
+}
+
+fn owned<'a>(live: &'a Value, manager: &str) -> Option<Part<'a>> {
     let entry = live.get("metadata")?.get("managedFields")?.as_array()?.iter().find(|entry| {
         entry.get("manager").and_then(Value::as_str) == Some(manager)
             && entry.get("operation").and_then(Value::as_str) == Some("Apply")
@@ -40,75 +45,114 @@ pub fn other_managers(live: &Value, manager: &str) -> Vec<String> {
 /// from a digest, so the planner compares those values directly and keeps none of them.
 #[must_use]
 pub fn owned_digest(live: &Value, manager: &str) -> Option<String> {
-    let mut owned = owned_fields(live, manager)?;
-    if crate::redact::is_secret(live) {
-        crate::redact::drop_secret_values(&mut owned);
+    let owned = owned(live, manager)?;
+    if !crate::redact::is_secret(live) {
+        return Some(digest_of(&owned));
     }
+    let mut owned = serde_json::to_value(owned).ok()?;
+    crate::redact::drop_secret_values(&mut owned);
     Some(digest(&owned))
 }
 
 /// SHA-256, in hexadecimal, of a value with its keys sorted.
 #[must_use]
 pub fn digest(value: &Value) -> String {
-    let mut hash = Sha256::new();
-    hash.update(canonical(value).to_string().as_bytes());
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest_of(&Sorted(value))
 }
 
-/// The same value with the keys of every object sorted.
-#[must_use]
-pub fn canonical(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let mut keys: Vec<&String> = fields.keys().collect();
-            keys.sort_unstable();
-            keys.into_iter().map(|key| (key.clone(), canonical(&fields[key]))).collect::<Map<_, _>>().into()
+fn digest_of(value: &impl Serialize) -> String {
+    // It cannot fail: keys are strings, and memory takes everything.
+    let bytes = serde_json::to_vec(value).unwrap_or_default();
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// A value that is written with the keys of every object sorted.
+struct Sorted<'a>(&'a Value);
+
+impl Serialize for Sorted<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Object(fields) => {
+                let mut fields: Vec<(&String, &Value)> = fields.iter().collect();
+                fields.sort_unstable_by_key(|(key, _)| *key);
+                serializer.collect_map(fields.into_iter().map(|(key, value)| (key, Sorted(value))))
+            }
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Sorted)),
+            other => other.serialize(serializer),
         }
-        Value::Array(items) => items.iter().map(canonical).collect(),
-        other => other.clone(),
     }
 }
 
-fn project(live: &Value, fields: &Value) -> Value {
-    let Some(fields) = fields.as_object() else { return live.clone() };
+/// A part of a live object, which is not copied: every object of an environment is looked at in every plan.
+enum Part<'a> {
+    /// All of it.
+    Whole(&'a Value),
+    /// Some fields, in the order of their names.
+    Fields(Vec<(&'a str, Part<'a>)>),
+    /// Some items.
+    Items(Vec<Part<'a>>),
+    /// The key of a list map, or the value of a set, as `fieldsV1` has it.
+    Named(Value),
+    /// Owned, and the server leaves it out.
+    Nothing,
+}
+
+impl Part<'_> {
+    fn is_null(&self) -> bool {
+        matches!(self, Part::Nothing | Part::Whole(Value::Null))
+    }
+}
+
+impl Serialize for Part<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Part::Whole(value) => Sorted(value).serialize(serializer),
+            Part::Fields(fields) => serializer.collect_map(fields.iter().map(|(name, part)| (name, part))),
+            Part::Items(items) => serializer.collect_seq(items),
+            Part::Named(value) => Sorted(value).serialize(serializer),
+            Part::Nothing => serializer.serialize_unit(),
+        }
+    }
+}
+
+fn project<'a>(live: &'a Value, fields: &'a Value) -> Part<'a> {
+    let Some(fields) = fields.as_object() else { return Part::Whole(live) };
     if fields.keys().all(|key| key == ".") {
         // A leaf, or an element that is owned as a whole without any of its fields.
-        return if fields.is_empty() { live.clone() } else { Value::Null };
+        return if fields.is_empty() { Part::Whole(live) } else { Part::Nothing };
     }
     match live {
         Value::Object(_) => project_object(live, fields),
         Value::Array(items) => project_list(items, fields),
-        other => other.clone(),
+        other => Part::Whole(other),
     }
 }
 
-fn project_object(live: &Value, fields: &Map<String, Value>) -> Value {
-    let mut kept = Map::new();
-    for (key, inner) in fields {
-        if let Some(name) = key.strip_prefix("f:") {
+fn project_object<'a>(live: &'a Value, fields: &'a Map<String, Value>) -> Part<'a> {
+    let mut kept: Vec<(&str, Part<'_>)> = fields
+        .iter()
+        .filter_map(|(key, inner)| {
+            let name = key.strip_prefix("f:")?;
             // `false`, `0` and the like are owned, but the server leaves them out: whether they are still ours
             // must show, or nobody sees it when another manager sets them.
-            let value = live.get(name).map_or(Value::Null, |value| project(value, inner));
-            kept.insert(name.to_owned(), value);
-        }
-    }
-    kept.into()
+            Some((name, live.get(name).map_or(Part::Nothing, |value| project(value, inner))))
+        })
+        .collect();
+    kept.sort_unstable_by_key(|(name, _)| *name);
+    Part::Fields(kept)
 }
 
-fn project_list(items: &[Value], fields: &Map<String, Value>) -> Value {
-    let mut kept: Vec<(usize, Value)> = Vec::new();
+fn project_list<'a>(items: &'a [Value], fields: &'a Map<String, Value>) -> Part<'a> {
+    let mut kept: Vec<(usize, Part<'_>)> = Vec::new();
     for (key, inner) in fields {
         if let Some(wanted) = key.strip_prefix("k:").and_then(parse) {
             if let Some(index) = items.iter().position(|item| has_key(item, &wanted)) {
-                let mut element = project(&items[index], inner);
-                if element.is_null() {
-                    element = wanted;
-                }
-                kept.push((index, element));
+                let element = project(&items[index], inner);
+                kept.push((index, if element.is_null() { Part::Named(wanted) } else { element }));
             }
         } else if let Some(wanted) = key.strip_prefix("v:").and_then(parse) {
             if let Some(index) = items.iter().position(|item| *item == wanted) {
-                kept.push((index, wanted));
+                kept.push((index, Part::Named(wanted)));
             }
         } else if let Some(index) = key.strip_prefix("i:").and_then(|index| index.parse::<usize>().ok())
             && let Some(item) = items.get(index)
@@ -118,7 +162,7 @@ fn project_list(items: &[Value], fields: &Map<String, Value>) -> Value {
     }
     // As they stand in the object: the server names them in any order, and an apply puts ours back in order.
     kept.sort_by_key(|(index, _)| *index);
-    Value::Array(kept.into_iter().map(|(_, item)| item).collect())
+    Part::Items(kept.into_iter().map(|(_, item)| item).collect())
 }
 
 fn parse(text: &str) -> Option<Value> {
@@ -176,6 +220,16 @@ mod tests {
         );
         assert_eq!(owned_fields(&live(), "helm"), None);
         assert_eq!(other_managers(&live(), "mimeo"), ["kubectl"]);
+    }
+
+    /// Inventories hold digests: what was written by another version of the program must still be read.
+    #[test]
+    fn a_digest_is_that_of_the_sorted_json() {
+        let text = r#"{"a":{"b":1,"c":"é\"\n"},"z":[null,true,-1.5,{"x":1,"y":[]}]}"#;
+        let value = json!({"z": [null, true, -1.5, {"y": [], "x": 1}], "a": {"c": "é\"\n", "b": 1}});
+        assert_eq!(digest(&value), hex::encode(Sha256::digest(text)));
+        let owned = r#"{"metadata":{"labels":{"ours":"1"}},"spec":{"args":["x","y"],"finalizers":["a"],"ports":[{"name":"http","port":80}],"replicas":2}}"#;
+        assert_eq!(owned_digest(&live(), "mimeo"), Some(hex::encode(Sha256::digest(owned))));
     }
 
     #[test]

@@ -34,27 +34,46 @@ pub struct Inputs<'a> {
     pub observed: &'a Observed,
 }
 
-/// Objects whose change cannot be told from digests alone: the server is asked what they would become.
+/// What the digests say of the live objects that are the environment's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// They are as they were applied, and nothing else is wanted of them.
+    pub settled: BTreeSet<Key>,
+    /// Their change cannot be told from digests alone: the server is asked what they would become.
+    pub unclear: BTreeSet<Key>,
+}
+
+/// Compares what is wanted, and what is there, with what was applied.
 #[must_use]
-pub fn needs_dry_run(inputs: &Inputs<'_>) -> Vec<Key> {
+pub fn compare(inputs: &Inputs<'_>) -> Compared {
     let known = inputs.inventory.index();
-    inputs
-        .desired
-        .iter()
-        .filter(|desired| {
-            let key = desired.object.key();
-            let entry = known.get(&key).copied();
-            inputs.observed.live.get(&key).is_some_and(|live| {
-                if adoption::is_due(desired, live, entry, inputs.who) {
-                    return adoption::check(desired, live, inputs.who).is_none();
-                }
-                matches!(ownership(live, entry, inputs.who), Ownership::Ours { .. })
-                    && !is_terminating(live)
-                    && !is_settled(desired, live, entry)
-            })
-        })
-        .map(|desired| desired.object.key())
-        .collect()
+    let mut compared = Compared::default();
+    for desired in inputs.desired {
+        let key = desired.object.key();
+        let entry = known.get(&key).copied();
+        let Some(live) = inputs.observed.live.get(&key) else { continue };
+        if adoption::is_due(desired, live, entry, inputs.who) {
+            if adoption::check(desired, live, inputs.who).is_none() {
+                compared.unclear.insert(key);
+            }
+            continue;
+        }
+        if is_terminating(live) || !matches!(ownership(live, entry, inputs.who), Ownership::Ours { .. }) {
+            continue;
+        }
+        let side = match is_settled(desired, live, entry) {
+            true => &mut compared.settled,
+            false => &mut compared.unclear,
+        };
+        side.insert(key);
+    }
+    compared
+}
+
+/// Objects of which the server is asked what they would become.
+#[must_use]
+pub fn needs_dry_run(inputs: &Inputs<'_>) -> BTreeSet<Key> {
+    compare(inputs).unclear
 }
 
 /// Decides what is to be done, or says why nothing may be.
@@ -193,10 +212,11 @@ fn change(
         let changes = diff_present(live, &desired.manifest);
         return Ok(Some(step(desired, Action::Recreate, "its last run failed", changes, Some(live))));
     }
-    if is_settled(desired, live, entry) {
+    let key = desired.object.key();
+    if inputs.observed.settled.contains(&key) || is_settled(desired, live, entry) {
         return Ok(None);
     }
-    Ok(match inputs.observed.dry_runs.get(&desired.object.key()) {
+    Ok(match inputs.observed.dry_runs.get(&key) {
         None => return Err(Refusal::Unknown { object: desired.object.clone() }),
         Some(DryRun::Immutable(_)) if desired.is_job() => {
             let changes = diff_present(live, &desired.manifest);

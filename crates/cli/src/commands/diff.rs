@@ -5,7 +5,7 @@ use engine::Error;
 
 use crate::{
     args::{Global, Inputs},
-    commands::session,
+    commands::connecting,
     inputs,
     ui::Ui,
     views,
@@ -30,8 +30,10 @@ pub struct DiffArgs {
 }
 
 pub async fn run(args: DiffArgs, global: &Global, ui: &Ui) -> Result<u8, Error> {
-    let (rendered, _) = inputs::rendered(ui, &args.inputs, &args.spec).await?;
-    let session = session(global, ui).await?;
+    let asked = inputs::asked(&args.inputs, &args.spec).await?;
+    let connecting = connecting(global, ui);
+    let rendered = asked.render(ui).await?;
+    let session = connecting.await?;
     let preview = engine::preview::preview(&session, &rendered).await?;
     ui.clear();
     match ui.structured(&views::plan::json(&preview.plan)) {

@@ -82,9 +82,20 @@ pub async fn run(cli: Cli, ui: &Ui, stop: Stop) -> Result<u8, Error> {
 /// Becomes true when somebody wants the command to stop.
 pub type Stop = tokio::sync::watch::Receiver<bool>;
 
-/// Connects; nothing is sent yet.
+/// Connects; no request is sent yet.
 async fn session(global: &Global, ui: &Ui) -> Result<Session, Error> {
-    let cluster = Cluster::connect(global.context.as_deref()).await?;
+    connecting(global, ui).await
+}
+
+/// Connects while something else is done, until it is awaited. After the repository was opened: git2 sets
+/// environment variables when it starts, and a name that is looked up reads them.
+fn connecting(global: &Global, ui: &Ui) -> impl Future<Output = Result<Session, Error>> + use<> {
+    let (context, record_namespace) = (global.context.clone(), global.record_namespace.clone());
+    let connecting = tokio::spawn(async move { Cluster::connect(context.as_deref()).await });
     let ui = ui.clone();
-    Ok(Session::new(cluster, &global.record_namespace, Box::new(move |event| ui.event(&event))))
+    async move {
+        let ended = |error: tokio::task::JoinError| std::panic::resume_unwind(error.into_panic());
+        let cluster = connecting.await.unwrap_or_else(ended)?;
+        Ok(Session::new(cluster, &record_namespace, Box::new(move |event| ui.event(&event))))
+    }
 }

@@ -11,7 +11,7 @@ use spec::{Category, Diagnostic};
 
 use crate::{
     args::{Global, Inputs},
-    commands::session,
+    commands::connecting,
     inputs,
     ui::Ui,
     views,
@@ -36,12 +36,11 @@ pub struct PlanArgs {
 }
 
 pub async fn run(args: PlanArgs, global: &Global, ui: &Ui) -> Result<u8, Error> {
-    let commit = inputs::commit(&args.inputs.source).await?;
-    let origin = inputs::origin(&commit);
-    let request = inputs::request(commit.identity(), &args.inputs, &args.spec)?;
-    let kept = kept(&request, &origin);
-    let rendered = inputs::render(ui, request, &commit).await?;
-    let session = session(global, ui).await?;
+    let asked = inputs::asked(&args.inputs, &args.spec).await?;
+    let connecting = connecting(global, ui);
+    let kept = kept(&asked.request, &asked.origin);
+    let rendered = asked.render(ui).await?;
+    let session = connecting.await?;
     let preview = engine::preview::preview(&session, &rendered).await?;
     let file = PlanFile::new(kept, up::lock(&rendered), &preview);
     ui.clear();

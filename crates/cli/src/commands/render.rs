@@ -27,7 +27,7 @@ pub struct RenderArgs {
 }
 
 pub async fn run(args: RenderArgs, ui: &Ui) -> Result<u8, Error> {
-    let (rendered, _) = inputs::rendered(ui, &args.inputs, &args.spec).await?;
+    let rendered = inputs::asked(&args.inputs, &args.spec).await?.render(ui).await?;
     if args.lock {
         let text = ui.structured(&rendered.lock).map_or_else(|| spec::yaml::to_yaml(&rendered.lock), Ok);
         ui.data(&text.map_err(|diagnostic| Error::from(*diagnostic))?);

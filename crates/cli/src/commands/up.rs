@@ -10,7 +10,7 @@ use spec::Diagnostic;
 
 use crate::{
     args::{Global, Inputs, Output},
-    commands::{Stop, session},
+    commands::{Stop, connecting},
     inputs,
     ui::Ui,
     views,
@@ -66,11 +66,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 pub async fn run(args: UpArgs, global: &Global, ui: &Ui, stop: Stop) -> Result<u8, Error> {
     let given = jiff::Timestamp::now();
     let shown = args.plan.as_deref().map(read).transpose()?;
-    let (rendered, origin) = match (&shown, &args.spec) {
-        (Some(shown), _) => inputs::planned(ui, args.inputs.source.repo.clone(), &shown.request).await?,
-        (None, spec) => inputs::rendered(ui, &args.inputs, spec.as_deref().unwrap_or_default()).await?,
+    let asked = match (&shown, &args.spec) {
+        (Some(shown), _) => inputs::planned(args.inputs.source.repo.clone(), &shown.request).await?,
+        (None, spec) => inputs::asked(&args.inputs, spec.as_deref().unwrap_or_default()).await?,
     };
-    let session = session(global, ui).await?.stopped_by(stop);
+    let connecting = connecting(global, ui);
+    let origin = asked.origin.clone();
+    let rendered = asked.render(ui).await?;
+    let session = connecting.await?.stopped_by(stop);
     if args.dry_run {
         let preview = engine::preview::preview(&session, &rendered).await?;
         ui.clear();

@@ -99,12 +99,26 @@ impl<'a> Watcher<'a> {
                 }
             }
         }
-        for object in kinds {
-            let resource = self.session.resource(&object).await?;
-            self.views.open(&resource, object.namespace.as_deref());
+        // The first of each namespace is also how a fresh binding is waited for; the others are not in the way of
+        // the writes.
+        let mut first = BTreeSet::new();
+        let (first, others): (Vec<ObjectRef>, Vec<ObjectRef>) =
+            kinds.into_iter().partition(|object| first.insert(object.namespace.clone()));
+        for object in &first {
+            self.watch(object).await?;
         }
-        // This is also how a fresh binding is waited for: the watches open as soon as it is known.
-        self.views.synced().await;
+        for object in &first {
+            self.views.let_in(object.namespace.as_deref()).await;
+        }
+        for object in &others {
+            self.watch(object).await?;
+        }
+        Ok(())
+    }
+
+    async fn watch(&mut self, object: &ObjectRef) -> Result<()> {
+        let resource = self.session.resource(object).await?;
+        self.views.open(&resource, object.namespace.as_deref());
         Ok(())
     }
 

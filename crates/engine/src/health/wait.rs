@@ -59,6 +59,10 @@ impl Watcher<'_> {
         loop {
             lease.check()?;
             self.session.keep_going()?;
+            // The first view of a watch can take its time: nobody waits for it for nothing.
+            if objects.is_empty() {
+                return Ok(());
+            }
             changes.mark_unchanged();
             self.absorb();
             let mut next_look = patience.deadline.min(Instant::now() + UNSEEN);
