@@ -164,7 +164,8 @@ pub(crate) fn prepare(draft: Draft, request: &Request) -> Result<Prepared, Vec<D
     Ok(Prepared { spec, env, namespace, inputs, templates, compiled, wiring, origins })
 }
 
-/// Puts the governor's `lifecycle` and `policy` in place of the spec's own.
+/// Puts the governor's `lifecycle` and `policy` in place of the spec's own, and keeps of `adopt` and `overrides` what
+/// the governor declares as well: they reach for what is not the environment's.
 fn govern(spec: &mut EnvironmentSpec, request: &Request, governor: &Governor) -> Result<(), Vec<Diagnostic>> {
     let files = &*governor.files;
     let known = specs(&request.root, files).map_err(|finding| vec![*finding])?;
@@ -172,6 +173,16 @@ fn govern(spec: &mut EnvironmentSpec, request: &Request, governor: &Governor) ->
         true => Some(environment::load(files, &request.root, &request.spec, &known)?.body),
         false => None,
     };
+    let components = body.as_ref().map(|body| &body.components);
+    for (name, component) in &mut spec.body.components {
+        let known = components.and_then(|components| components.get(name.as_str()));
+        component.adopt.retain(|wanted| known.is_some_and(|known| known.adopt.contains(wanted)));
+        component.overrides.retain(|object, fields| {
+            let known = known.and_then(|known| known.overrides.get(object));
+            fields.retain(|field| known.is_some_and(|known| known.contains(field)));
+            !fields.is_empty()
+        });
+    }
     (spec.body.lifecycle, spec.body.policy) = body.map_or((None, None), |body| (body.lifecycle, body.policy));
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::{
 
 use cluster::Views;
 use plan::{
-    Key, ObjectRef, Wave,
+    Action, Key, ObjectRef, Wave,
     health::{Health, Judge},
 };
 use serde_json::Value;
@@ -90,6 +90,14 @@ impl<'a> Watcher<'a> {
     /// Opens a watch for every kind that is waited for, and for the kinds that explain it. Before the
     /// first write, so that no change is missed.
     pub(crate) async fn open(&mut self, waves: &[Wave]) -> Result<()> {
+        let steps = waves.iter().flat_map(|wave| &wave.steps);
+        if steps.clone().any(|step| {
+            step.action == Action::Create
+                && step.object.is("", "Namespace")
+                && step.object.name == self.namespace
+        }) {
+            self.views.expect_empty(&self.namespace);
+        }
         let mut kinds: Vec<ObjectRef> = Vec::new();
         for object in waves.iter().flat_map(|wave| &wave.wait_for).filter(|object| has_health(object)) {
             kinds.push(object.clone());

@@ -40,7 +40,15 @@ fn parts(rendered: &Rendered) -> BTreeMap<String, Parts> {
         let text =
             |pointer: &str| object.manifest.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let part = format!("{}/{}", text("/kind"), text("/metadata/name"));
-        all.entry(object.component.clone()).or_default().insert(part, object.manifest.clone());
+        let parts = all.entry(object.component.clone()).or_default();
+        if object.adopt {
+            parts.insert(format!("adopt {part}"), Value::Bool(true));
+        }
+        if !object.overrides.is_empty() {
+            let fields = serde_json::to_value(&object.overrides).unwrap_or_default();
+            parts.insert(format!("overrides {part}"), fields);
+        }
+        parts.insert(part, object.manifest.clone());
     }
     for secret in &rendered.generated {
         let value = serde_json::to_value(secret).unwrap_or_default();
