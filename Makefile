@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 LAB := tests/lab/lab
 
-.PHONY: help demo build bench lab-up lab-down lab-status lab-shell lab-kubeconfig lab-kubectl lab-forge lab-test
+.PHONY: help demo build bench lab-up lab-down lab-status lab-shell lab-kubeconfig lab-kubectl lab-forge lab-images lab-test
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | \
@@ -41,6 +41,9 @@ lab-kubectl: ## print the path of the lab's kubectl (use make -s)
 
 lab-forge: ## a Gitea in the lab: print its URL and the path of its admin's token (use make -s)
 	@$(LAB) forge
+
+lab-images: ## build and import what the other templates run: S3, Kafka, Dagster, Airflow (first time: 10 minutes)
+	@$(LAB) images
 
 lab-test: ## test the lab itself: kills, restarts and stops it
 	@tests/lab/test
