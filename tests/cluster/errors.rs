@@ -227,19 +227,18 @@ fn clusters_that_cannot_be_used_say_why() -> Result<()> {
 fn an_object_the_server_rejects_is_named_with_component_file_and_field() -> Result<()> {
     on_lab(|case| {
         let repo = case.repo("config")?;
-        repo.write(
-            "templates/notes/manifests/web.yaml",
-            "apiVersion: v1\nkind: Service\nmetadata: {name: \"{{ name }}\"}\nspec:\n  type: LoadBalancr\n  ports: [{port: 80}]\n",
-        )?
-        .commit("A type that no Service has")?;
+        let web = "templates/notes/manifests/web.yaml";
+        let service = |spec: &str| {
+            format!(
+                "apiVersion: v1\nkind: Service\nmetadata: {{name: \"{{{{ name }}}}\"}}\nspec:\n  ports: [{{port: 80}}]\n{spec}\n"
+            )
+        };
+        repo.write(web, &service("  clusterIPP: None"))?.commit("A field that no Service has")?;
         let outcome = case.mimeo(case.on("up", &repo, "main")).run()?.expect(7)?;
-        outcome.says([
-            "notes",
-            "Service",
-            "templates/notes/manifests/web.yaml",
-            "spec.type",
-            "LoadBalancr",
-        ])?;
+        outcome.says(["notes", "Service", &format!("{web}:6:"), "clusterIPP: None", "field not declared"])?;
+        repo.write(web, &service("  type: LoadBalancr"))?.commit("A type that no Service has")?;
+        let outcome = case.mimeo(case.on("up", &repo, "main")).run()?.expect(7)?;
+        outcome.says(["notes", "Service", &format!("{web}:6:"), "type: LoadBalancr", "spec.type"])?;
         let environment = case.environment()?;
         let status = case.mimeo(["list", "-o", "json"]).succeed()?.json()?;
         let items = status["items"].as_array().cloned().unwrap_or_default();

@@ -56,7 +56,7 @@ fn people_see_each_fault_once_with_its_line() {
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(
         stdout(&output),
-        "dev: 4 objects\nqa: 4 objects\n1 errors, 1 warnings, 1 notes (Kubernetes 1.36)\n"
+        "dev: 4 objects\nqa: 4 objects\n1 error, 1 warning, 1 note (Kubernetes 1.36)\n"
     );
     let told = String::from_utf8(output.stderr).unwrap();
     let wanted = "\

@@ -27,6 +27,7 @@ mod hooks;
 pub mod install;
 pub mod logs;
 mod observe;
+mod place;
 pub mod plan_file;
 pub mod preview;
 pub mod pull_request;

@@ -12,7 +12,7 @@ use crate::{
     compose::{Surroundings, before_delete, compose, namespace},
     definitions,
     observe::{dry_runs, observe_but},
-    read,
+    place, read,
 };
 
 /// Everything that was read and decided for one environment.
@@ -34,6 +34,10 @@ pub struct Preview {
 /// # Errors
 /// Every refusal of the planner; any failure of a request.
 pub async fn preview(session: &Session, rendered: &Rendered) -> Result<Preview> {
+    look(session, rendered).await.map_err(|error| place::placed(rendered, error))
+}
+
+async fn look(session: &Session, rendered: &Rendered) -> Result<Preview> {
     // None of these waits for another.
     let reads = (session.records.get(&rendered.env.name), home(session, rendered), image(session, rendered));
     let (record, home, image) = futures::join!(reads.0, reads.1, reads.2);

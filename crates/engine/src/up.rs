@@ -22,6 +22,7 @@ use crate::{
     compose::{before_delete, namespace},
     execute::{self, Run},
     health::{self, Patience, Rules},
+    place,
     plan_file::PlanFile,
     preview::{Preview, preview},
     read,
@@ -124,7 +125,7 @@ pub async fn up(
                 _ => lease.release().await,
             };
             ended.unwrap_or_else(|error| tracing::debug!(%error, "the lease runs out by itself"));
-            Err(error)
+            Err(place::placed(rendered, error))
         }
     }
 }

@@ -75,7 +75,11 @@ fn nothing_in_the_way(dir: &Path, files: &[File]) -> Result<(), Error> {
     if there.is_empty() {
         return Ok(());
     }
-    let mut finding = Diagnostic::error("ARG012", format!("{} files are in the way", there.len()))
+    let cause = match there.len() {
+        1 => "a file is in the way".to_owned(),
+        more => format!("{more} files are in the way"),
+    };
+    let mut finding = Diagnostic::error("ARG012", cause)
         .on(dir.display().to_string())
         .help("Choose another folder, move them, or overwrite them with --force");
     finding.detail = there.into_iter().map(str::to_owned).collect();

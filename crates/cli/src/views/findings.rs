@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Value, json};
 use spec::{Diagnostic, Severity};
 
-use super::plain;
+use super::{count, plain};
 
 /// Everything that was looked at and found.
 pub struct Checked {
@@ -70,9 +70,10 @@ pub fn summary(checked: &Checked) -> String {
         })
         .collect();
     let notes = checked.count(Severity::Note);
-    let notes = if notes > 0 { format!(", {notes} notes") } else { String::new() };
+    let notes = if notes > 0 { format!(", {}", count(notes, "note")) } else { String::new() };
     let (errors, warnings) = (checked.count(Severity::Error), checked.count(Severity::Warning));
-    lines.push(format!("{errors} errors, {warnings} warnings{notes} (Kubernetes {})", versions(checked)));
+    let (errors, warnings) = (count(errors, "error"), count(warnings, "warning"));
+    lines.push(format!("{errors}, {warnings}{notes} (Kubernetes {})", versions(checked)));
     lines.join("\n")
 }
 

@@ -16,6 +16,11 @@ pub fn plain(text: &str) -> String {
     text.chars().map(|c| if (c.is_control() && c != '\t') || turns(c) { '\u{fffd}' } else { c }).collect()
 }
 
+/// A number of things: `1 error`, `2 errors`.
+pub fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Seconds as the largest unit that fits: `42s`, `7m`, `3h`, `12d`.
 pub fn age(seconds: Option<i64>) -> String {
     match seconds.map(|seconds| seconds.max(0)) {
