@@ -65,7 +65,10 @@ fn way(field: &str, manifest: &Value) -> Option<Vec<String>> {
                     let wanted = wanted.trim_matches('"');
                     items.iter().position(|item| match &item[key] {
                         Value::String(text) => text == wanted,
-                        other => other.to_string() == wanted,
+                        Value::Number(number) => {
+                            wanted.parse().is_ok_and(|wanted: serde_json::Number| wanted == *number)
+                        }
+                        _ => false,
                     })
                 }
                 None => step.parse().ok(),
