@@ -24,6 +24,8 @@ def replace(table, columns, rows):
     shape = ", ".join(f"{name} {kind}" for name, kind in columns)
     # The connection's variables are libpq's own: PGHOST, PGUSER and so on.
     with closing(psycopg2.connect("")) as connection, connection, connection.cursor() as cursor:
+        # Assets are loaded side by side, and two that make the schema at once would collide.
+        cursor.execute("select pg_advisory_xact_lock(hashtext('raw'))")
         cursor.execute("create schema if not exists raw")
         cursor.execute(f"create table if not exists raw.{table} ({shape})")
         cursor.execute(f"truncate raw.{table}")
