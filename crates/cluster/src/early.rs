@@ -48,3 +48,44 @@ impl Service<Uri> for Early {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hyper_rustls::HttpsConnectorBuilder;
+    use tokio::{net::TcpListener, time::timeout};
+
+    use super::*;
+
+    fn https() -> Https {
+        let roots = rustls::RootCertStore::empty();
+        let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build()
+    }
+
+    #[tokio::test]
+    async fn the_first_request_takes_the_connection_that_is_there() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address: Uri = format!("http://{}", server.local_addr().unwrap()).parse().unwrap();
+        let mut early = Early::to(&address, https());
+        timeout(Duration::from_secs(10), server.accept()).await.expect("nobody asked for it yet").unwrap();
+        let first = early.call(address.clone()).await;
+        let second = early.clone().call(address).await;
+        assert!(first.is_ok() && second.is_ok());
+        server.accept().await.unwrap();
+        assert!(timeout(Duration::from_millis(50), server.accept()).await.is_err(), "two are enough for two");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_comes_later_is_reached_by_the_next_request() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let place = server.local_addr().unwrap();
+        let address: Uri = format!("http://{place}").parse().unwrap();
+        drop(server);
+        let mut early = Early::to(&address, https());
+        assert!(early.call(address.clone()).await.is_err());
+        let _server = TcpListener::bind(place).await.unwrap();
+        assert!(early.call(address).await.is_ok());
+    }
+}

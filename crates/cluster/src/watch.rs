@@ -293,3 +293,91 @@ fn keyed(object: &DynamicObject, resource: &Resource) -> Option<(Key, Arc<Value>
     value["kind"] = resource.kind.clone().into();
     Some((ObjectRef::of(&value)?.key(), Arc::new(value)))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn view(namespace: &str) -> View {
+        let resource = Resource {
+            group: String::new(),
+            version: "v1".into(),
+            kind: "ConfigMap".into(),
+            plural: "configmaps".into(),
+            namespaced: true,
+        };
+        View { number: 0, resource, namespace: Some(namespace.to_owned()) }
+    }
+
+    fn map(namespace: &str, name: &str, version: &str) -> DynamicObject {
+        let metadata = json!({"name": name, "namespace": namespace, "resourceVersion": version});
+        serde_json::from_value(json!({"metadata": metadata})).unwrap()
+    }
+
+    /// What is known after these events, and for each of them whether the view was complete by then.
+    fn told(view: &View, shared: &mut Shared, streams: bool, events: Vec<Event>) -> Vec<bool> {
+        let mut fresh = BTreeMap::new();
+        shared.synced.insert(0, false);
+        let each = events.into_iter().map(|event| {
+            note(shared, &mut fresh, event, view, streams);
+            shared.synced[&0]
+        });
+        each.collect()
+    }
+
+    #[test]
+    fn only_a_new_namespace_is_complete_before_the_server_says_so() {
+        let first_view = || {
+            vec![
+                Ok(watcher::Event::Init),
+                Ok(watcher::Event::InitApply(map("ns", "a", "1"))),
+                Ok(watcher::Event::InitDone),
+            ]
+        };
+        for (new, streams, complete) in [
+            ("ns", true, [true, true, true]),
+            ("other", true, [false, false, true]),
+            // Before a list was answered nothing is known, not even that it is allowed.
+            ("ns", false, [false, false, true]),
+        ] {
+            let mut shared = Shared { new: BTreeSet::from([Some(new.to_owned())]), ..Shared::default() };
+            let seen = told(&view("ns"), &mut shared, streams, first_view());
+            assert_eq!(seen, complete, "{new} {streams}");
+            let names: Vec<_> = shared.changes.iter().map(|change| change.key.name.as_str()).collect();
+            assert_eq!(names, ["a"], "it is told once, whenever that is");
+        }
+    }
+
+    #[test]
+    fn a_namespace_is_let_in_by_its_own_watch() {
+        let mut shared = Shared::default();
+        told(&view("ns"), &mut shared, false, vec![Ok(watcher::Event::Init)]);
+        assert!(shared.let_in.is_empty(), "a list that was not asked for yet is no proof");
+        told(&view("ns"), &mut shared, false, vec![Ok(watcher::Event::InitDone)]);
+        assert_eq!(shared.let_in, BTreeSet::from([Some("ns".to_owned())]));
+        told(&view("other"), &mut shared, true, vec![Ok(watcher::Event::Init)]);
+        assert_eq!(shared.let_in.len(), 2);
+    }
+
+    #[test]
+    fn what_a_new_view_lacks_is_gone_and_what_it_repeats_is_no_change() {
+        let mut shared = Shared::default();
+        let shown = |names: &[(&str, &str)]| {
+            let objects =
+                names.iter().map(|(name, version)| Ok(watcher::Event::InitApply(map("ns", name, version))));
+            let mut events: Vec<Event> = vec![Ok(watcher::Event::Init)];
+            events.extend(objects);
+            events.push(Ok(watcher::Event::InitDone));
+            events
+        };
+        told(&view("ns"), &mut shared, true, shown(&[("a", "1"), ("b", "1"), ("c", "1")]));
+        shared.changes.clear();
+        told(&view("ns"), &mut shared, true, shown(&[("a", "1"), ("b", "2")]));
+        let mut changes: Vec<_> =
+            shared.changes.iter().map(|change| (change.key.name.as_str(), change.object.is_some())).collect();
+        changes.sort_unstable();
+        assert_eq!(changes, [("b", true), ("c", false)]);
+    }
+}
