@@ -103,9 +103,14 @@ mod tests {
 
     #[test]
     fn numbers() {
-        for (text, wanted) in
-            [("500m", 0.5), ("1Gi", 1_073_741_824.0), ("4", 4.0), ("1e3", 1000.0), ("2k", 2000.0)]
-        {
+        for (text, wanted) in [
+            ("500m", 0.5),
+            ("1Gi", 1_073_741_824.0),
+            ("4", 4.0),
+            ("1e3", 1000.0),
+            ("2k", 2000.0),
+            ("3E", 3e18),
+        ] {
             assert_eq!(number(text), Some(wanted), "{text}");
         }
         assert_eq!(number("1GB"), None);

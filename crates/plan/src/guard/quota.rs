@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use spec::quantity;
 
 use super::Refusal;
 use crate::{Desired, at};
@@ -35,7 +36,7 @@ pub(crate) fn check(desired: &[Desired], namespace: &str, quota: &BTreeMap<Strin
             };
             let mut parts = asked.get(&name)?.clone();
             let sum: f64 = parts.iter().map(|(_, part)| part).sum();
-            (sum > quantity(allowed)? * (1.0 + f64::EPSILON)).then(|| {
+            (sum > quantity::number(allowed)? * (1.0 + f64::EPSILON)).then(|| {
                 parts.sort_by(|a, b| b.1.total_cmp(&a.1));
                 let shown = |(object, part): &(String, f64)| format!("{object} {}", show(&name, *part));
                 Refusal::Quota {
@@ -106,34 +107,7 @@ fn storage(claim: &Value) -> f64 {
 }
 
 fn amount(value: &Value) -> Option<f64> {
-    value.as_f64().or_else(|| quantity(value.as_str()?))
-}
-
-/// A Kubernetes quantity as a number, such as 0.5 for `500m`.
-fn quantity(text: &str) -> Option<f64> {
-    let digits = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
-    let (number, suffix) = text.split_at(digits);
-    let factor = match suffix {
-        "" => 1.0,
-        "n" => 1e-9,
-        "u" => 1e-6,
-        "m" => 1e-3,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "P" => 1e15,
-        "E" => 1e18,
-        "Ki" => 1024.0,
-        "Mi" => 1024f64.powi(2),
-        "Gi" => 1024f64.powi(3),
-        "Ti" => 1024f64.powi(4),
-        "Pi" => 1024f64.powi(5),
-        "Ei" => 1024f64.powi(6),
-        // An exponent: `12e6`.
-        _ => return text.parse().ok(),
-    };
-    Some(number.parse::<f64>().ok()? * factor)
+    value.as_f64().or_else(|| quantity::number(value.as_str()?))
 }
 
 fn show(resource: &str, amount: f64) -> String {
@@ -215,13 +189,5 @@ mod tests {
         one.manifest["spec"]["template"]["spec"]["initContainers"] =
             json!([{"resources": {"requests": {"cpu": 2}}}, {"resources": {"requests": {"cpu": 2}}}]);
         assert_eq!(refused(&[one], "cpu", "1").map(|(asked, _)| asked).as_deref(), Some("2"));
-    }
-
-    #[test]
-    fn quantities_are_read_as_kubernetes_reads_them() {
-        for (text, value) in [("500m", 0.5), ("1Ki", 1024.0), ("2e3", 2000.0), ("1.5", 1.5), ("3E", 3e18)] {
-            assert_eq!(quantity(text), Some(value), "{text}");
-        }
-        assert_eq!(quantity("much"), None);
     }
 }
