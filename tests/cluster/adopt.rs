@@ -18,15 +18,7 @@ struct Lent<'a> {
 impl<'a> Lent<'a> {
     fn begin(case: &'a Case<'a>) -> Result<Self> {
         let namespace = format!("{}-lent", case.spec());
-        let (api, account) = (&case.cluster.api, &case.account);
-        api.create("/api/v1/namespaces", &json!({"metadata": {"name": namespace}}))?;
-        let binding = json!({
-            "metadata": {"name": "user"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "mimeo-env"},
-            "subjects": [{"kind": "ServiceAccount", "namespace": account.namespace, "name": account.name}],
-        });
-        let bindings = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings");
-        api.create(&bindings, &binding)?;
+        case.cluster.lend(&namespace)?;
         let lent = Self { case, repo: case.repo("config")?, namespace };
         let settings =
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {a: ours, b: \"2\"}\n";

@@ -22,6 +22,8 @@ use crate::{faults::carries_uids, program};
 
 /// So many environments at a time.
 const WORKERS: usize = 10;
+/// The ConfigMap that is there before its environment, in a borrowed namespace.
+const ADOPTED: &str = "part-a";
 /// So many deaths there are at least.
 const LEAST: usize = 500;
 
@@ -154,7 +156,8 @@ fn repo(case: &Case<'_>) -> Result<GitRepo> {
         "spec:\n  parameters:",
         "spec:\n  policy: {namespace: {borrowed: NAMESPACE}}\n  parameters:",
     )?;
-    repo.commit("In a namespace of somebody else")?;
+    repo.edit(&spec, "part-a: {", &format!("part-a: {{adopt: [ConfigMap/{ADOPTED}], "))?;
+    repo.commit("In a namespace of somebody else, with an object that was there before")?;
     Ok(repo)
 }
 
@@ -172,6 +175,8 @@ fn plausible(unharmed: &[Unharmed]) -> Result<()> {
         };
         ensure!(as_expected, "{place:?} {stage:?}: {writes} writes, {counts:?}");
         ensure!(counts.values().all(|count| *count == 1), "everything once: {counts:?}");
+        let made = counts.contains_key(&format!("created configmaps {ADOPTED}"));
+        ensure!(made == (*place == Place::Owned && *stage == Stage::Create), "adopted, not made: {counts:?}");
     }
     Ok(())
 }
@@ -224,7 +229,8 @@ impl Theatre<'_> {
         Ok(())
     }
 
-    /// The branch, and for a borrowed namespace the namespace with somebody else's object in it.
+    /// The branch, and for a borrowed namespace the namespace with two objects of somebody else in it, of which one
+    /// is adopted.
     fn begin(&self, life: &Life) -> Result<Option<Value>> {
         let case = self.case;
         if life.place == Place::Owned {
@@ -232,19 +238,13 @@ impl Theatre<'_> {
             return Ok(None);
         }
         let namespace = life.namespace(case);
-        let (api, account) = (&case.cluster.api, &case.account);
-        api.create("/api/v1/namespaces", &json!({"metadata": {"name": namespace}}))?;
-        let binding = json!({
-            "metadata": {"name": "user"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "mimeo-env"},
-            "subjects": [{"kind": "ServiceAccount", "namespace": account.namespace, "name": account.name}],
-        });
-        api.create(
-            &format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"),
-            &binding,
-        )?;
-        let map = json!({"metadata": {"name": "bystander"}, "data": {"whose": "theirs"}});
-        let bystander = api.create(&format!("/api/v1/namespaces/{namespace}/configmaps"), &map)?;
+        case.cluster.lend(&namespace)?;
+        let theirs = |name: &str| {
+            let map = json!({"metadata": {"name": name}, "data": {"whose": "theirs"}});
+            case.cluster.api.create(&format!("/api/v1/namespaces/{namespace}/configmaps"), &map)
+        };
+        theirs(ADOPTED)?;
+        let bystander = theirs("bystander")?;
         self.borrow(&life.branch(), &namespace)?;
         Ok(Some(bystander))
     }

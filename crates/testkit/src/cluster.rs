@@ -107,6 +107,24 @@ impl Cluster {
         Account::create(self, ACCOUNTS, name, home)
     }
 
+    /// Makes a namespace that somebody lends to every account of the tests, with the rights of a mimeo user in it.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub fn lend(&self, namespace: &str) -> Result<()> {
+        self.api.create("/api/v1/namespaces", &json!({"metadata": {"name": namespace}}))?;
+        let binding = json!({
+            "metadata": {"name": "lent"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "mimeo-env"},
+            "subjects": [{
+                "apiGroup": "rbac.authorization.k8s.io", "kind": "Group",
+                "name": format!("system:serviceaccounts:{ACCOUNTS}"),
+            }],
+        });
+        let bindings = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings");
+        self.api.create(&bindings, &binding).map(drop)
+    }
+
     /// A new account without any rights, in a namespace that must exist.
     ///
     /// # Errors

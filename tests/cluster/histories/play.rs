@@ -43,15 +43,7 @@ impl<'a> Player<'a> {
         repo.branch(&branch)?;
         let namespace = (!world.owned).then(|| format!("{}-{branch}", case.spec()));
         if let Some(namespace) = &namespace {
-            let (api, account) = (&case.cluster.api, &case.account);
-            api.create("/api/v1/namespaces", &json!({"metadata": {"name": namespace}}))?;
-            let binding = json!({
-                "metadata": {"name": "user"},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "mimeo-env"},
-                "subjects": [{"kind": "ServiceAccount", "namespace": account.namespace, "name": account.name}],
-            });
-            let bindings = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings");
-            api.create(&bindings, &binding)?;
+            case.cluster.lend(namespace)?;
         }
         let mark = case.cluster.audit.mark()?;
         Ok(Self { case, repo, branch, namespace, dirty: true, mark, created: 0, deleted: 0 })

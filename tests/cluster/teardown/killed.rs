@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, ensure};
 use serde_json::Value;
 use testkit::{Case, Cut, GitRepo, Mimeo, Relay, in_plane};
 
-use super::stage::{Controllers, Stage, Variant, branch, lend_namespace, prepare};
+use super::stage::{Controllers, Stage, Variant, branch, prepare};
 use crate::program;
 
 /// After the first write that follows the record of the phase.
@@ -51,7 +51,7 @@ fn killed_in_each_phase_it_is_finished_by_the_next() -> Result<()> {
 
 fn lent(case: &Case<'_>, variant: Variant) -> Result<Variant> {
     if let Variant::Borrowed(number) = variant {
-        lend_namespace(case.cluster, &format!("lent-{number}"))?;
+        case.cluster.lend(&format!("lent-{number}"))?;
     }
     Ok(variant)
 }

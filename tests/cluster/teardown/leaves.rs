@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use testkit::{Case, Cut, Environment, Etcd, GitRepo, Relay, in_plane, witness_deletes, witnessed};
 
-use super::stage::{Controllers, Variant, branch, lend_namespace, prepare};
+use super::stage::{Controllers, Variant, branch, prepare};
 use crate::program;
 
 /// So many environments at a time.
@@ -77,7 +77,7 @@ fn leave(case: &Case<'_>) -> Result<()> {
     for one in &all {
         branch(case, &repo, &one.branch(), one.variant)?;
         if let Variant::Borrowed(number) = one.variant {
-            lend_namespace(cluster, &format!("lent-{number}"))?;
+            cluster.lend(&format!("lent-{number}"))?;
         }
     }
     // What Kubernetes puts into every namespace is there a moment later.

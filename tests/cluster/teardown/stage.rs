@@ -61,20 +61,6 @@ pub fn prepare(cluster: &Cluster) -> Result<()> {
     bail!("the kind Widget is not served")
 }
 
-/// A namespace that somebody lends to the users of the tests.
-pub fn lend_namespace(cluster: &Cluster, name: &str) -> Result<()> {
-    cluster.api.create("/api/v1/namespaces", &json!({"metadata": {"name": name}}))?;
-    let binding = json!({
-        "metadata": {"name": "lent"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "mimeo-env"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": USERS}],
-    });
-    cluster
-        .api
-        .create(&format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{name}/rolebindings"), &binding)?;
-    Ok(())
-}
-
 /// What an environment of the fixture `teardown` has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variant {

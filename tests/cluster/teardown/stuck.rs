@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::{Value, json};
 use testkit::{Case, in_plane, state, witness_deletes, witnessed};
 
-use super::stage::{Controllers, FINALIZER, Stage, Variant, branch, lend_namespace, prepare};
+use super::stage::{Controllers, FINALIZER, Stage, Variant, branch, prepare};
 use crate::program;
 
 /// A namespace where operators run, and one that somebody lent.
@@ -37,9 +37,9 @@ fn what_does_not_go_is_named() -> Result<()> {
             prepare(cluster)?;
             witness_deletes(cluster)?;
             cluster.api.create("/api/v1/namespaces", &json!({"metadata": {"name": OPS}}))?;
-            lend_namespace(cluster, &format!("lent-{LENT}"))?;
+            cluster.lend(&format!("lent-{LENT}"))?;
             let repo = case.repo("teardown")?;
-            lend_namespace(cluster, &format!("lent-{}", LENT + 1))?;
+            cluster.lend(&format!("lent-{}", LENT + 1))?;
             for (name, variant, _) in SCENES {
                 branch(case, &repo, name, variant)?;
             }
