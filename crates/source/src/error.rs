@@ -15,6 +15,14 @@ pub enum Error {
         /// What to do.
         help: String,
     },
+    /// A tag of something else than a commit.
+    #[error("`{revision}` names {what}, not a commit")]
+    NoCommit {
+        /// As it was given.
+        revision: String,
+        /// What it names.
+        what: &'static str,
+    },
     /// A short id that begins several commits.
     #[error("`{revision}` begins more than one commit id")]
     Ambiguous {
@@ -114,6 +122,7 @@ impl Error {
         };
         match self {
             Self::UnknownRevision { help, .. } => usage("GIT001", help),
+            Self::NoCommit { .. } => usage("GIT001", "give a branch, or the tag of a commit"),
             Self::Ambiguous { .. } => usage("GIT002", "give all 40 digits of the commit id"),
             Self::NoName { .. } => usage("GIT003", "add `--name NAME`, or give a branch or tag with `--rev`"),
             Self::UrlForm(_) => usage("GIT004", "use https://, ssh://, git:// or user@host:path"),

@@ -99,7 +99,10 @@ impl Repository {
         }
         for (reference, ref_name) in candidates(git, rev) {
             let Ok(reference) = git.find_reference(&reference) else { continue };
-            let commit = reference.peel_to_commit().map_err(|_| self.unknown(git, rev))?.id();
+            let commit = reference
+                .peel_to_commit()
+                .map_err(|_| Error::NoCommit { revision: rev.to_owned(), what: what_is_tagged(&reference) })?
+                .id();
             let kind = if reference.is_tag() { RefKind::Tag } else { RefKind::Branch };
             return Ok(Found { commit, reference: Some((ref_name, kind)) });
         }
@@ -184,6 +187,15 @@ pub(crate) fn remotes(git: &Git) -> Vec<String> {
     };
     names.sort_by_key(|name| (name != "origin", name.clone()));
     names
+}
+
+/// What a ref stands for instead of a commit.
+fn what_is_tagged(reference: &git2::Reference<'_>) -> &'static str {
+    match reference.peel(git2::ObjectType::Any).ok().and_then(|object| object.kind()) {
+        Some(git2::ObjectType::Blob) => "a file",
+        Some(git2::ObjectType::Tree) => "a folder",
+        _ => "an object that is missing or damaged",
+    }
 }
 
 fn is_dirty(git: &Git) -> bool {

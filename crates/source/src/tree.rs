@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use git2::{ErrorCode, ObjectType, Oid, Repository as Git};
 use spec::files::{self, MAX_FILE_BYTES};
 use spec::{Category, Diagnostic, Files};
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::{Error, Repository, Result};
 
@@ -94,19 +95,22 @@ impl Tree {
     fn walk(&self, git: &Git, folder: Oid, path: &str, depth: usize, out: &mut Vec<String>) -> Read<()> {
         if depth > MAX_DEPTH {
             return Err(Box::new(
-                Diagnostic::error("GIT011", format!("folders are nested deeper than {MAX_DEPTH}")).on(path),
+                Diagnostic::error("GIT011", format!("folders are nested deeper than {MAX_DEPTH}"))
+                    .on(path)
+                    .help("commit fewer folders in one another"),
             ));
         }
         let tree = git.find_tree(folder).map_err(|error| self.broken(path, &error))?;
         let mut folded: BTreeMap<String, String> = BTreeMap::new();
         for entry in &tree {
             let Ok(name) = entry.name() else {
-                return Err(Box::new(Diagnostic::error("GIT015", "a file name is not UTF-8").on(path)));
+                let name = String::from_utf8_lossy(entry.name_bytes());
+                let cause = format!("the name of the file `{}` is not UTF-8", files::join(path, &name));
+                return Err(Box::new(Diagnostic::error("GIT015", cause).help("rename it")));
             };
             let full = files::join(path, name);
-            if let Some(other) = folded.insert(name.to_lowercase(), full.clone()) {
-                let cause = format!("`{other}` and `{full}` differ only in case");
-                return Err(Box::new(Diagnostic::error("GIT009", cause).help("rename one of them")));
+            if let Some(other) = folded.insert(folded_name(name), full.clone()) {
+                return Err(collision(&other, &full));
             }
             match entry.kind() {
                 Some(ObjectType::Tree) => self.walk(git, entry.id(), &full, depth + 1, out)?,
@@ -154,6 +158,20 @@ impl Files for Tree {
             _ => None,
         })
     }
+}
+
+/// What a name is for file systems that ignore case, or that compose letters and accents.
+fn folded_name(name: &str) -> String {
+    name.to_lowercase().nfc().collect()
+}
+
+fn collision(first: &str, second: &str) -> Box<Diagnostic> {
+    let cause = if first.to_lowercase() == second.to_lowercase() {
+        format!("`{first}` and `{second}` differ only in case")
+    } else {
+        format!("`{}` and `{}` look the same", first.escape_default(), second.escape_default())
+    };
+    Box::new(Diagnostic::error("GIT009", cause).help("rename one of them"))
 }
 
 fn refuse_links(git: &Git, mode: i32, id: Oid, path: &str) -> Read<()> {
