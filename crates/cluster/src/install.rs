@@ -3,6 +3,9 @@
 //! Nobody gets more than the work needs. `mimeo-user` may make labelled namespaces and bind only
 //! `mimeo-env` in them; admission policies refuse it everything else that those two verbs would allow.
 
+mod policies;
+mod roles;
+
 use serde_json::{Value, json};
 
 use crate::{DATA_NAMESPACE, SYSTEM_NAMESPACE, definitions};
@@ -123,8 +126,8 @@ pub fn manifests(choices: &Choices) -> Vec<Value> {
     let image = image.as_deref();
     let mut all = vec![namespace(SYSTEM_NAMESPACE, "restricted"), namespace(DATA_NAMESPACE, "restricted")];
     all.extend(definitions());
-    all.extend(roles());
-    all.extend(policies(image));
+    all.extend(roles::roles());
+    all.extend(policies::policies(image));
     let mut data = serde_json::Map::new();
     data.extend(image.map(|image| ("image".to_owned(), json!(image))));
     data.extend(absence_gap.as_ref().map(|gap| (ABSENCE_GAP.to_owned(), json!(gap))));
@@ -141,7 +144,7 @@ pub fn manifests(choices: &Choices) -> Vec<Value> {
     }));
     let gc = Subject::ServiceAccount(SYSTEM_NAMESPACE.to_owned(), GC_ACCOUNT.to_owned());
     for subject in std::iter::once(&gc).chain(grants) {
-        all.extend(bindings(subject));
+        all.extend(roles::bindings(subject));
     }
     if *collects {
         all.push(collector(gc_schedule.as_deref().unwrap_or(SCHEDULE), image.unwrap_or_default()));
@@ -205,300 +208,6 @@ fn role(kind: &str, name: &str, namespace: Option<&str>, rules: &Value) -> Value
         metadata["namespace"] = json!(namespace);
     }
     json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata, "rules": rules})
-}
-
-const ALL_VERBS: [&str; 8] =
-    ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
-const WRITE_VERBS: [&str; 7] = ["get", "list", "watch", "create", "update", "patch", "delete"];
-
-fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {
-    json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
-}
-
-fn roles() -> Vec<Value> {
-    let rbac = "rbac.authorization.k8s.io";
-    let mut bind = rule(rbac, &["clusterroles"], &["bind"]);
-    bind["resourceNames"] = json!([ENVIRONMENT_ROLE]);
-    let mut config = rule("", &["configmaps"], &["get"]);
-    config["resourceNames"] = json!([CONFIG]);
-    let user = json!([
-        rule("", &["namespaces"], &WRITE_VERBS),
-        rule("", &["persistentvolumes"], &["get", "list"]),
-        // They say whether a claim can be bound, and when.
-        rule("storage.k8s.io", &["storageclasses"], &["get", "list"]),
-        rule(rbac, &["rolebindings"], &WRITE_VERBS),
-        bind,
-        // Nothing stands behind this resource: having this verb and not the opposite one is what the
-        // admission policies recognise a mimeo user by.
-        rule("mimeo.dev", &["guardrails"], &["obey"]),
-    ]);
-    let records = json!([
-        rule("mimeo.dev", &["environments", "inventories", "receipts", "pullrequests"], &WRITE_VERBS),
-        rule("mimeo.dev", &["environments/status"], &["get", "patch", "update"]),
-        rule("", &["events"], &["create"]),
-        rule("coordination.k8s.io", &["leases"], &["get", "create", "update", "patch", "delete"]),
-        config,
-    ]);
-    let jobs = json!([
-        rule("batch", &["jobs"], &["get", "list", "watch", "create", "patch", "delete"]),
-        rule("", &["pods", "events"], &["get", "list", "watch"]),
-        rule("", &["pods/log"], &["get"]),
-        rule("", &["secrets"], &["create"]),
-    ]);
-    let mut environment = role("ClusterRole", ENVIRONMENT_ROLE, None, &json!([]));
-    environment["aggregationRule"] =
-        json!({"clusterRoleSelectors": [{"matchLabels": {"mimeo.dev/aggregate-to-env": "true"}}]});
-    // The controller fills in the rules of an aggregated role; sending them would fight with it.
-    if let Some(fields) = environment.as_object_mut() {
-        fields.remove("rules");
-    }
-    let mut core = role("ClusterRole", "mimeo-env-core", None, &environment_rules());
-    core["metadata"]["labels"]["mimeo.dev/aggregate-to-env"] = json!("true");
-    vec![
-        role("ClusterRole", USER_ROLE, None, &user),
-        environment,
-        core,
-        role("Role", USER_ROLE, Some(SYSTEM_NAMESPACE), &records),
-        role("Role", USER_ROLE, Some(DATA_NAMESPACE), &jobs),
-    ]
-}
-
-fn environment_rules() -> Value {
-    json!([
-        rule(
-            "",
-            &[
-                "configmaps",
-                "secrets",
-                "services",
-                "serviceaccounts",
-                "persistentvolumeclaims",
-                "pods",
-                "pods/exec",
-                "pods/portforward",
-                "pods/attach",
-                "events",
-                "limitranges",
-                "resourcequotas",
-                "replicationcontrollers",
-                "serviceaccounts/token",
-            ],
-            &ALL_VERBS
-        ),
-        rule("", &["pods/log", "endpoints"], &["get", "list", "watch"]),
-        rule(
-            "apps",
-            &[
-                "deployments",
-                "statefulsets",
-                "daemonsets",
-                "replicasets",
-                "deployments/scale",
-                "statefulsets/scale"
-            ],
-            &ALL_VERBS
-        ),
-        rule("batch", &["jobs", "cronjobs"], &ALL_VERBS),
-        rule("networking.k8s.io", &["ingresses", "networkpolicies"], &ALL_VERBS),
-        rule("policy", &["poddisruptionbudgets"], &ALL_VERBS),
-        rule("autoscaling", &["horizontalpodautoscalers"], &ALL_VERBS),
-        rule("rbac.authorization.k8s.io", &["roles", "rolebindings"], &ALL_VERBS),
-        rule("discovery.k8s.io", &["endpointslices"], &["get", "list", "watch"]),
-        rule("coordination.k8s.io", &["leases"], &ALL_VERBS),
-    ])
-}
-
-/// The bindings that make a subject a mimeo user.
-fn bindings(subject: &Subject) -> Vec<Value> {
-    let name = subject.binding_name();
-    let rbac = "rbac.authorization.k8s.io";
-    let binding = |kind: &str, namespace: Option<&str>| {
-        let mut metadata = json!({"name": name, "labels": labels()});
-        if let Some(namespace) = namespace {
-            metadata["namespace"] = json!(namespace);
-        }
-        let role_kind = if namespace.is_some() { "Role" } else { "ClusterRole" };
-        json!({
-            "apiVersion": format!("{rbac}/v1"), "kind": kind, "metadata": metadata,
-            "roleRef": {"apiGroup": rbac, "kind": role_kind, "name": USER_ROLE},
-            "subjects": [subject.to_value()],
-        })
-    };
-    vec![
-        binding("ClusterRoleBinding", None),
-        binding("RoleBinding", Some(SYSTEM_NAMESPACE)),
-        binding("RoleBinding", Some(DATA_NAMESPACE)),
-    ]
-}
-
-/// Admins hold every verb, `ignore` too, and are left alone.
-const OBEYS: &str = "authorizer.group('mimeo.dev').resource('guardrails').check('obey').allowed() \
-                     && !authorizer.group('mimeo.dev').resource('guardrails').check('ignore').allowed()";
-
-fn policy(name: &str, rule: &Value, data_only: bool, validations: &Value) -> [Value; 2] {
-    let api_version = "admissionregistration.k8s.io/v1";
-    let mut constraints = json!({"resourceRules": [rule]});
-    if data_only {
-        constraints["namespaceSelector"] =
-            json!({"matchLabels": {"kubernetes.io/metadata.name": DATA_NAMESPACE}});
-    }
-    [
-        json!({
-            "apiVersion": api_version, "kind": "ValidatingAdmissionPolicy",
-            "metadata": {"name": name, "labels": labels()},
-            "spec": {
-                "failurePolicy": "Fail",
-                "matchConstraints": constraints,
-                "matchConditions": [{"name": "mimeo-user", "expression": OBEYS}],
-                "validations": validations,
-            },
-        }),
-        json!({
-            "apiVersion": api_version, "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": {"name": name, "labels": labels()},
-            "spec": {"policyName": name, "validationActions": ["Deny"]},
-        }),
-    ]
-}
-
-fn data_jobs(image: Option<&str>, rule: &Value) -> [Value; 2] {
-    let mut policy = policy("mimeo-data-jobs", rule, true, &job_checks(image));
-    policy[0]["spec"]["variables"] = json!([
-        {"name": "pod", "expression": "object.spec.template.spec"},
-        {"name": "c", "expression": "variables.pod.containers[0]"},
-    ]);
-    policy
-}
-
-/// What a Job in `mimeo-data` must look like: exactly what `up` makes for a copy. Its environment holds
-/// the credentials of a source, so nothing may lead them anywhere but into mimeo's own process:
-/// Kubernetes expands `$(NAME)` in arguments and values, a hook or probe runs a shell, another resolver
-/// or host name leads to another server.
-fn job_checks(image: Option<&str>) -> Value {
-    let check = |expression: &str, message: &str| json!({"expression": expression, "message": message});
-    let image = image.unwrap_or("none: run mimeo install --image").replace('\'', "");
-    let absent = |parent: &str, fields: &[&str]| {
-        fields.iter().map(|field| format!("!has({parent}.{field})")).collect::<Vec<_>>().join(" && ")
-    };
-    let off = |fields: &[&str]| {
-        fields
-            .iter()
-            .map(|field| format!("(!has(variables.pod.{field}) || !variables.pod.{field})"))
-            .collect::<Vec<_>>()
-            .join(" && ")
-    };
-    json!([
-        check(
-            &format!(
-                "variables.pod.containers.size() == 1 && !has(variables.pod.initContainers) && variables.c.image == '{image}' \
-                 && !has(variables.c.command) && has(variables.c.args) && variables.c.args == ['data', 'copy']"
-            ),
-            "only mimeo's own image, with its data entrypoint, runs in mimeo-data"
-        ),
-        check(
-            "has(variables.c.env) && variables.c.env.size() == 3 \
-             && variables.c.env[0].name == 'MIMEO_REQUEST' && has(variables.c.env[0].value) \
-             && !variables.c.env[0].value.replace('$$', '').contains('$(') \
-             && variables.c.env[1].name == 'MIMEO_SOURCE_URI' && has(variables.c.env[1].valueFrom) \
-             && has(variables.c.env[1].valueFrom.secretKeyRef) && variables.c.env[1].valueFrom.secretKeyRef.key == 'uri' \
-             && variables.c.env[2].name == 'MIMEO_TARGET_PASSWORD' && has(variables.c.env[2].valueFrom) \
-             && has(variables.c.env[2].valueFrom.secretKeyRef) \
-             && variables.c.env[2].valueFrom.secretKeyRef.name == object.metadata.name \
-             && variables.c.env[2].valueFrom.secretKeyRef.key == 'password'",
-            "a data Job's environment is its request, the URI of its source, and the password of its own Secret"
-        ),
-        check(
-            &format!(
-                "{} && (!has(variables.c.terminationMessagePath) || variables.c.terminationMessagePath == '/dev/termination-log') \
-                 && (!has(variables.c.stdin) || !variables.c.stdin) && (!has(variables.c.tty) || !variables.c.tty)",
-                absent(
-                    "variables.c",
-                    &[
-                        "envFrom",
-                        "lifecycle",
-                        "livenessProbe",
-                        "readinessProbe",
-                        "startupProbe",
-                        "volumeMounts",
-                        "volumeDevices",
-                        "workingDir",
-                    ]
-                )
-            ),
-            "a data Job's container runs nothing beside its entrypoint and mounts nothing"
-        ),
-        check(
-            &format!(
-                "{} && {} && has(variables.pod.automountServiceAccountToken) && !variables.pod.automountServiceAccountToken \
-                 && (!has(variables.pod.dnsPolicy) || variables.pod.dnsPolicy == 'ClusterFirst') \
-                 && (!has(variables.pod.serviceAccountName) || variables.pod.serviceAccountName in ['', 'default'])",
-                absent("variables.pod", &["volumes", "hostAliases", "dnsConfig", "hostname", "subdomain"]),
-                off(&["hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"])
-            ),
-            "a data Job's pod has no volumes, no account, no host's namespaces and no resolver of its own"
-        ),
-    ])
-}
-
-fn policies(image: Option<&str>) -> Vec<Value> {
-    let label = plan::ENVIRONMENT_LABEL;
-    let operations = |group: &str, resource: &str, operations: &[&str]| json!({"apiGroups": [group], "apiVersions": ["*"], "operations": operations, "resources": [resource]});
-    let labelled =
-        |object: &str| format!("has({object}.metadata.labels) && '{label}' in {object}.metadata.labels");
-    let check = |expression: String, message: &str| json!({"expression": expression, "message": message});
-    [
-        policy(
-            "mimeo-namespaces",
-            &operations("", "namespaces", &["CREATE", "UPDATE", "DELETE"]),
-            false,
-            &json!([
-                check(
-                    format!(
-                        "request.operation == 'CREATE' ? ({}) : ({})",
-                        labelled("object"),
-                        labelled("oldObject")
-                    ),
-                    "a mimeo user touches only namespaces that carry the label of an environment"
-                ),
-                check(
-                    format!(
-                        "request.operation != 'UPDATE' || ({} && object.metadata.labels['{label}'] == oldObject.metadata.labels['{label}'])",
-                        labelled("object")
-                    ),
-                    "the label of an environment stays as it is"
-                ),
-                check(
-                    format!(
-                        "request.operation == 'DELETE' || ('{POD_SECURITY}' in object.metadata.labels \
-                         && object.metadata.labels['{POD_SECURITY}'] in ['baseline', 'restricted'])"
-                    ),
-                    "the namespace of an environment enforces Pod Security baseline or restricted"
-                ),
-            ]),
-        ),
-        policy(
-            "mimeo-rolebindings",
-            &operations("rbac.authorization.k8s.io", "rolebindings", &["CREATE", "UPDATE", "DELETE"]),
-            false,
-            &json!([check(
-                labelled("namespaceObject"),
-                "a mimeo user binds roles only in namespaces that carry the label of an environment"
-            )]),
-        ),
-        data_jobs(image, &operations("batch", "jobs", &["CREATE", "UPDATE"])),
-        policy(
-            "mimeo-data-secrets",
-            &operations("", "secrets", &["CREATE", "UPDATE"]),
-            true,
-            &json!([check(
-                "has(object.metadata.ownerReferences) && object.metadata.ownerReferences.all(o, o.kind == 'Job')".to_owned(),
-                "a Secret that a mimeo user makes in mimeo-data belongs to a Job and goes with it"
-            )]),
-        ),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
 }
 
 #[cfg(test)]
