@@ -44,7 +44,7 @@ pub(crate) async fn tombstone(session: &Session, name: &str, error: &Error) -> R
     receipt.leftovers = leftovers;
     session.records.write_receipt(receipt.clone()).await?;
     session.tell(Event::Note(format!(
-        "{name} is abandoned: {} objects are left; `mimeo receipts {name}` lists them, `mimeo gc` goes on with them",
+        "{name} is abandoned: objects left: {}; `mimeo receipts {name}` lists them, `mimeo gc` goes on with them",
         receipt.leftovers.len()
     )));
     Ok((record, receipt, stored))

@@ -51,7 +51,40 @@ pub struct Account {
     pub teardown: String,
 }
 
-/// Every object of the environment of this name: `Kind/name`, or the name alone.
+/// Short names of kinds, as `kubectl api-resources` lists them.
+const SHORT_NAMES: [(&str, &str); 16] = [
+    ("cj", "CronJob"),
+    ("cm", "ConfigMap"),
+    ("crd", "CustomResourceDefinition"),
+    ("deploy", "Deployment"),
+    ("ds", "DaemonSet"),
+    ("ep", "Endpoints"),
+    ("ing", "Ingress"),
+    ("netpol", "NetworkPolicy"),
+    ("ns", "Namespace"),
+    ("pdb", "PodDisruptionBudget"),
+    ("po", "Pod"),
+    ("pvc", "PersistentVolumeClaim"),
+    ("rs", "ReplicaSet"),
+    ("sa", "ServiceAccount"),
+    ("sts", "StatefulSet"),
+    ("svc", "Service"),
+];
+
+/// Whether a kind may be called so: by itself, in the plural, or by its short name, in any case.
+fn is_called(kind: &str, word: &str) -> bool {
+    let (kind, word) = (kind.to_lowercase(), word.to_lowercase());
+    let plural = match kind.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None if kind.ends_with('s') => format!("{kind}es"),
+        None => format!("{kind}s"),
+    };
+    let short = SHORT_NAMES.iter().any(|(short, long)| *short == word && long.to_lowercase() == kind);
+    word == kind || word == plural || short
+}
+
+/// Every object of the environment of this name: `Kind/name` or as kubectl takes it (`deploy/name`), or the name
+/// alone.
 ///
 /// # Errors
 /// When the inventory has none of that name; any failure of a request.
@@ -59,7 +92,7 @@ pub async fn account(session: &Session, record: &EnvironmentRecord, wanted: &str
     let stored = session.records.inventory(record).await?;
     let (kind, name) = wanted.split_once('/').map_or((None, wanted), |(kind, name)| (Some(kind), name));
     let matches = |entry: &&Entry| {
-        entry.object.name == name && kind.is_none_or(|kind| entry.object.kind.eq_ignore_ascii_case(kind))
+        entry.object.name == name && kind.is_none_or(|kind| is_called(&entry.object.kind, kind))
     };
     let entries: Vec<&Entry> = stored.inventory.entries.iter().filter(matches).collect();
     if entries.is_empty() {
@@ -164,5 +197,23 @@ fn teardown(record: &EnvironmentRecord, entry: &Entry, verdict: &str, keeps: Opt
         ("ours", _, Some(phase)) => format!("is deleted by its uid, in the phase {}", phase.name()),
         _ if inside => "goes with the namespace".to_owned(),
         _ => "is left alone".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_called_as_kubectl_calls_it() {
+        for (kind, words) in [
+            ("Deployment", vec!["deployment", "Deployments", "deploy"]),
+            ("NetworkPolicy", vec!["networkpolicies", "netpol"]),
+            ("Ingress", vec!["ingresses", "ing"]),
+        ] {
+            assert!(words.iter().all(|word| is_called(kind, word)), "{kind}");
+        }
+        assert!(!is_called("DaemonSet", "deploy"));
+        assert!(!is_called("Service", "s"));
     }
 }

@@ -1,6 +1,9 @@
 //! Runs a plan: one request per write, no choices left.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use cluster::{Deleted, Lease, Propagation};
 use futures::{StreamExt as _, stream};
@@ -180,7 +183,7 @@ impl<'a> Run<'a> {
     }
 
     async fn steps(&mut self, steps: &[Step]) -> Result<Vec<(Key, Value)>> {
-        let (session, lease) = (self.session, self.lease);
+        let (session, lease, deadline) = (self.session, self.lease, self.patience.deadline);
         let desired = by_key(self.desired);
         let desired = &desired;
         // Services take the server longest, because each is given an address: the others are written meanwhile.
@@ -200,7 +203,7 @@ impl<'a> Run<'a> {
                 };
                 let _turn = session.cluster.turn().await;
                 session.keep_going()?;
-                let live = run_step(session, lease, step, wanted).await?;
+                let live = run_step(session, lease, step, wanted, deadline).await?;
                 session.tell(Event::Done {
                     action: step.action,
                     object: step.object.clone(),
@@ -234,13 +237,13 @@ impl<'a> Run<'a> {
         steps: &[&'s Step],
         propagation: Propagation,
     ) -> (Vec<&'s Step>, Vec<Diagnostic>) {
-        let (session, lease) = (self.session, self.lease);
+        let (session, lease, deadline) = (self.session, self.lease, self.patience.deadline);
         let mut outcomes = stream::iter(steps.iter().copied())
             .map(|step| async move {
                 let outcome = async {
                     let Some(uid) = step.uid.as_deref() else { return Ok(()) };
                     session.keep_going()?;
-                    remove(session, lease, step, uid, propagation).await?;
+                    remove(session, lease, step, uid, propagation, deadline).await?;
                     session.tell(Event::Done {
                         action: Action::Delete,
                         object: step.object.clone(),
@@ -316,16 +319,23 @@ fn by_key(desired: &[Desired]) -> BTreeMap<Key, &Desired> {
     desired.iter().map(|desired| (desired.object.key(), desired)).collect()
 }
 
-async fn run_step(session: &Session, lease: &Lease, step: &Step, wanted: &Desired) -> Result<Value> {
+async fn run_step(
+    session: &Session,
+    lease: &Lease,
+    step: &Step,
+    wanted: &Desired,
+    deadline: Instant,
+) -> Result<Value> {
     match step.action {
         Action::Create => create(session, lease, wanted).await,
         Action::Update | Action::Adopt => update::update(session, lease, step, wanted).await,
         Action::Recreate => {
-            // Jobs went before the first wave.
+            // Jobs went before the first wave, and what uses what is made again.
             if !wanted.is_job()
+                && !step.ahead
                 && let Some(uid) = &step.uid
             {
-                remove(session, lease, step, uid, Propagation::Foreground).await?;
+                remove(session, lease, step, uid, Propagation::Foreground, deadline).await?;
             }
             create(session, lease, wanted).await
         }
@@ -341,7 +351,7 @@ async fn create(session: &Session, lease: &Lease, wanted: &Desired) -> Result<Va
             keys.iter().map(|(key, length)| (key.clone(), json!(random(*length)))).collect();
         manifest["stringData"] = values.into();
     }
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let mut pause = ASK_AGAIN;
     loop {
         lease.check()?;
@@ -402,13 +412,15 @@ fn may_settle(error: &cluster::Error, wanted: &Desired) -> bool {
     }
 }
 
-/// Deletes one object by uid, unless it is on its way out already, and waits until it is gone.
+/// Deletes one object by uid, unless it is on its way out already, and waits until it is gone, until the deadline at
+/// most.
 async fn remove(
     session: &Session,
     lease: &Lease,
     step: &Step,
     uid: &str,
     propagation: Propagation,
+    deadline: Instant,
 ) -> Result<()> {
     lease.check()?;
     let object = &step.object;
@@ -416,10 +428,15 @@ async fn remove(
     // Another object may have the name: then the one that is meant is gone already.
     let goes =
         step.going || session.cluster.delete(&resource, object, uid, propagation).await? == Deleted::Accepted;
-    if !goes || stuck::wait_gone(session, &resource, object, uid, GOING, &[]).await? {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if !goes || stuck::wait_gone(session, &resource, object, uid, GOING.min(left), &[]).await? {
         return Ok(());
     }
-    Err(stuck::stuck(session, object, &[]).await.into())
+    let mut found = stuck::stuck(session, object, &[]).await;
+    if left < GOING {
+        found.category = Category::Timeout;
+    }
+    Err(found.into())
 }
 
 /// Says which component and template an answer of the API server is about.

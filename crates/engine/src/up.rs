@@ -410,7 +410,8 @@ async fn carry_out(
     let rules = Rules::of(&health::marks(rendered));
     let unchanged = view.plan.is_empty() && is_settled(session, rendered, view, &rules).await?;
     if !unchanged {
-        session.phase(format!("applying {} changes", view.plan.steps().count()));
+        let changes = view.plan.steps().count();
+        session.phase(format!("applying {changes} change{}", if changes == 1 { "" } else { "s" }));
         let patience = Patience { deadline: Instant::now() + options.timeout, fail_fast: options.fail_fast };
         let mut run = Run {
             session,

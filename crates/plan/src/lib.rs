@@ -12,6 +12,7 @@ pub mod guard;
 pub mod health;
 pub mod held;
 mod inventory;
+mod mounts;
 mod moved;
 mod object;
 mod observed;

@@ -10,7 +10,7 @@ use crate::{
     Origin, Ownership, Plan, Provenance, Refusal, Rerun, Stage, Step, Wave, at, definition, desired_digest,
     diff, diff_present,
     guard::{adoption, foreign_owner, immutable_field, mass_deletion},
-    is_secret, moved, owned_digest, ownership,
+    is_secret, mounts, moved, owned_digest, ownership,
     prune::prune,
     redact, text, uid,
 };
@@ -101,6 +101,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
     notes.extend(moved::notes(inputs, &known));
     notes.extend(definition::notes(inputs));
     notes.extend(adoption::notes(inputs, steps.values()));
+    mounts::remake(inputs, &mut steps)?;
     rerun(inputs, &mut steps, !prune.is_empty());
     let mut at_stake = immutable_field::stake(steps.values().chain(&prune));
     at_stake.extend(mass_deletion::stake(inputs.inventory, &prune));
@@ -292,6 +293,7 @@ pub(crate) fn step(
         takes_back: Vec::new(),
         takes: Vec::new(),
         going: live.is_some_and(is_terminating),
+        ahead: false,
         uid: live.and_then(uid).map(str::to_owned),
         resource_version: live
             .and_then(|live| text(live, &["metadata", "resourceVersion"]))

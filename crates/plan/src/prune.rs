@@ -42,6 +42,7 @@ pub(crate) fn prune(inputs: &Inputs<'_>) -> (Vec<Step>, Vec<Note>) {
                 takes_back: Vec::new(),
                 takes: Vec::new(),
                 going: is_terminating(live),
+                ahead: false,
                 uid: uid(live).map(str::to_owned),
                 resource_version: None,
                 owned: None,

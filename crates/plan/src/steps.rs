@@ -73,6 +73,9 @@ pub struct Step {
     /// The object is on its way out already: it is waited for, not deleted again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub going: bool,
+    /// It is deleted before the first wave, as every Job that runs again is: it uses what is made again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ahead: bool,
     /// uid of the live object the plan saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
@@ -143,10 +146,11 @@ impl Plan {
         self.waves.iter().flat_map(|wave| &wave.steps).chain(&self.prune)
     }
 
-    /// Jobs that run again. They are deleted before the first wave: a result that is out of date must
-    /// not be there when the run is cut short and started again.
+    /// What is deleted before the first wave: Jobs that run again, because a result that is out of date must not be
+    /// there when the run is cut short and started again; and what uses a volume that is made again.
     pub fn stale(&self) -> impl Iterator<Item = &Step> {
-        self.steps().filter(|step| step.action == Action::Recreate && step.object.is("batch", "Job"))
+        self.steps()
+            .filter(|step| step.action == Action::Recreate && (step.ahead || step.object.is("batch", "Job")))
     }
 
     /// Whether no object changes.
@@ -247,6 +251,7 @@ mod tests {
             takes_back: Vec::new(),
             takes: Vec::new(),
             going: false,
+            ahead: false,
             uid: Some(uid.into()),
             resource_version: Some(resource_version.into()),
             owned: None,

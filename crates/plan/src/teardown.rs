@@ -296,6 +296,7 @@ mod tests {
             takes_back: Vec::new(),
             takes: Vec::new(),
             going: false,
+            ahead: false,
             uid: None,
             resource_version: None,
             owned: None,

@@ -410,6 +410,50 @@ fn a_volume_that_must_be_made_again_is_at_stake() {
 }
 
 #[test]
+fn what_mounts_a_volume_that_is_made_again_goes_first_and_comes_again() {
+    let mounting = |claim: &str| {
+        let volumes = json!([{"name": "v", "persistentVolumeClaim": {"claimName": claim}}]);
+        json!({"spec": {"template": {"spec": {"volumes": volumes}}}})
+    };
+    let file = || Origin::Template { file: "templates/t/manifests/a.yaml".into(), line: 1 };
+    let mut world = World::settled();
+    for (group, kind, name, claim, order) in [
+        ("apps", "Deployment", "user", "disk", (1, Stage::Workload)),
+        ("batch", "Job", "fills", "disk", (0, Stage::Before)),
+        ("apps", "Deployment", "other", "other", (1, Stage::Workload)),
+    ] {
+        world.add(group, kind, name, Some("ns"), "app", order, file(), mounting(claim), vec![]);
+    }
+    assert!(world.plan().unwrap().is_empty());
+    world.desired("PersistentVolumeClaim/disk").manifest["spec"]["size"] = json!(2);
+    world.answer("PersistentVolumeClaim/disk", DryRun::Immutable("spec is immutable after creation".into()));
+    // It no longer mounts it, but its pods do until they are gone.
+    world.change("Deployment/user", "spec", json!({"replicas": 2}));
+    let plan = world.plan().unwrap();
+    let again = [("Deployment/user", Action::Recreate), ("Job/fills", Action::Recreate)];
+    let steps = world.steps();
+    for (name, action) in again {
+        assert_eq!(steps.get(name), Some(&action), "{name}");
+    }
+    assert!(!steps.contains_key("Deployment/other"));
+    let first: Vec<String> = plan.stale().map(|step| step.object.short()).collect();
+    assert!(again.iter().all(|(name, _)| first.iter().any(|one| one == name)), "{first:?}");
+    assert!(!first.contains(&"PersistentVolumeClaim/disk".to_owned()), "it goes in its wave");
+    let reason = &plan.steps().find(|step| step.object.name == "user").unwrap().reason;
+    assert!(reason.contains("mounts PersistentVolumeClaim/disk"), "{reason}");
+
+    // A claim that is on its way out needs no approval any more; what holds it goes all the same.
+    world.live("PersistentVolumeClaim/disk")["metadata"]["deletionTimestamp"] = json!("2030-01-01T00:00:00Z");
+    let plan = world.plan().unwrap();
+    assert_eq!(plan.at_stake, [] as [String; 0]);
+    assert!(plan.stale().any(|step| step.object.name == "user"));
+
+    // What is not known to be ours is not deleted for it.
+    world.live("Deployment/user")["metadata"]["labels"] = json!({});
+    assert!(matches!(&world.plan().unwrap_err()[..], [Refusal::Foreign { .. }]));
+}
+
+#[test]
 fn an_object_without_any_live_read_decides_nothing() {
     let mut world = World::settled();
     let key = world.desired("ConfigMap/settings").object.key();

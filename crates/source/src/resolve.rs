@@ -106,6 +106,14 @@ impl Repository {
             let kind = if reference.is_tag() { RefKind::Tag } else { RefKind::Branch };
             return Ok(Found { commit, reference: Some((ref_name, kind)) });
         }
+        // A commit counted from a ref, as `main~2`.
+        if rev.contains(['~', '^']) && !rev.contains("..") {
+            let commit = git.revparse_single(rev).and_then(|object| object.peel_to_commit());
+            return match commit {
+                Ok(commit) => Ok(Found { commit: commit.id(), reference: None }),
+                Err(_) => Err(self.unknown(git, rev)),
+            };
+        }
         self.find_id(git, rev)
     }
 

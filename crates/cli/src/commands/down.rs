@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use cluster::ReceiptSpec;
 use engine::{Error, down};
 use spec::{Category, Diagnostic};
 
@@ -55,7 +56,7 @@ pub async fn run(args: DownArgs, global: &Global, ui: &Ui, stop: Stop) -> Result
             let Some(receipt) = select::receipt(&session, &args.environment, &args.source).await else {
                 return Err(error);
             };
-            ui.say(&format!("{} is gone already, since {}", receipt.spec.environment, receipt.spec.finished));
+            ui.say(&already(&receipt.spec));
             return Ok(0);
         }
     };
@@ -75,7 +76,7 @@ pub async fn run(args: DownArgs, global: &Global, ui: &Ui, stop: Stop) -> Result
         Some(text) => ui.data(&text),
         None if ui.output == Output::Name => ui.data(&name),
         None if !receipt.proven => ui.data(&format!(
-            "{name} is abandoned: {} objects are left, `mimeo receipts {name}` lists them",
+            "{name} is abandoned, objects left: {}; `mimeo receipts {name}` lists them",
             receipt.leftovers.len()
         )),
         None => {
@@ -106,4 +107,15 @@ fn confirm(name: &str, reference: &str) -> Result<(), Error> {
         Ok(true) => Ok(()),
         _ => Err(refused("nothing was deleted").into()),
     }
+}
+
+/// What a receipt says of an environment of which there is no record any more.
+fn already(receipt: &ReceiptSpec) -> String {
+    let ReceiptSpec { environment, finished, .. } = receipt;
+    if receipt.proven {
+        return format!("{environment} is gone already, since {finished}");
+    }
+    format!(
+        "{environment} was given up at {finished}; `mimeo receipts {environment}` says what was left, and `mimeo gc` deletes that where it can"
+    )
 }

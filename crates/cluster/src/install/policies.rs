@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::*;
+use super::{POD_SECURITY, labels};
+use crate::DATA_NAMESPACE;
 
 /// Admins hold every verb, `ignore` too, and are left alone.
 const OBEYS: &str = "authorizer.group('mimeo.dev').resource('guardrails').check('obey').allowed() \

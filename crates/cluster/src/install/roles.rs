@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{ENVIRONMENT_ROLE, GC_ACCOUNT, Subject, USER_ROLE, role};
+use super::{CONFIG, ENVIRONMENT_ROLE, Subject, USER_ROLE, labels, role};
+use crate::{DATA_NAMESPACE, SYSTEM_NAMESPACE};
 
 const ALL_VERBS: [&str; 8] =
     ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];

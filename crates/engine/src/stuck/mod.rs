@@ -172,19 +172,27 @@ async fn dependents(session: &Session, object: &ObjectRef, live: &Value, finaliz
     (!found.is_empty()).then(|| some_of(&found))
 }
 
+/// A pod that has ended keeps its claims, too, as long as it is there.
 fn uses(pod: &Value, claim: &str) -> bool {
-    let over = matches!(text(pod, &["status", "phase"]), Some("Succeeded" | "Failed"));
     let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array);
     let mut volumes = volumes.into_iter().flatten();
-    !over && volumes.any(|volume| text(volume, &["persistentVolumeClaim", "claimName"]) == Some(claim))
+    volumes.any(|volume| text(volume, &["persistentVolumeClaim", "claimName"]) == Some(claim))
 }
 
-/// Whether a pod is the object's own, or that of a ReplicaSet or Job the object made.
+/// Whether a pod is the object's own, or that of a ReplicaSet or Job the object made, which have a suffix behind
+/// its name.
 fn belongs(pod: &Value, object: &ObjectRef, uid: Option<&str>) -> bool {
     let owners = pod.pointer("/metadata/ownerReferences").and_then(Value::as_array);
     owners.into_iter().flatten().any(|owner| {
+        let child = match object.kind.as_str() {
+            "Deployment" => "ReplicaSet",
+            "CronJob" => "Job",
+            _ => return owner["uid"].as_str() == uid,
+        };
+        let suffix = text(owner, &["name"])
+            .and_then(|name| name.strip_prefix(object.name.as_str())?.strip_prefix('-'));
         let of_child =
-            text(owner, &["name"]).is_some_and(|name| name.starts_with(&format!("{}-", object.name)));
+            text(owner, &["kind"]) == Some(child) && suffix.is_some_and(|suffix| !suffix.contains('-'));
         owner["uid"].as_str() == uid || of_child
     })
 }
@@ -195,7 +203,11 @@ fn described(pod: &Value) -> String {
     let finalizers: Vec<String> = holds(pod).into_iter().map(|hold| hold.finalizer).collect();
     let held =
         if finalizers.is_empty() { String::new() } else { format!(", held by {}", finalizers.join(", ")) };
-    format!("Pod/{name} on {node}{held}")
+    let ended = match text(pod, &["status", "phase"]) {
+        Some("Succeeded" | "Failed") => ", which has ended: delete it if nothing needs it",
+        _ => "",
+    };
+    format!("Pod/{name} on {node}{held}{ended}")
 }
 
 /// The first few, and how many more there are.

@@ -2,7 +2,7 @@
 
 use plan::{
     Entry, ObjectRef,
-    held::{Clues, NamespaceCause, holds, namespace_causes},
+    held::{self, Clues, NamespaceCause, holds, namespace_causes},
     text,
 };
 use serde_json::Value;
@@ -36,6 +36,10 @@ pub(super) async fn causes(
             NamespaceCause::Held { finalizers, message } => {
                 lines.push(message);
                 for (finalizer, _) in &finalizers {
+                    if let Some(until) = held::until(finalizer) {
+                        lines.push(format!("{finalizer}: held until {until}"));
+                        continue;
+                    }
                     let domain = finalizer.split_once('/').map_or(finalizer.as_str(), |(domain, _)| domain);
                     let clues = Clues { managers: Vec::new(), domains: vec![domain.to_owned()] };
                     let verdict = programs::controller(session, &clues, Some(&namespace.name)).await;
@@ -96,6 +100,8 @@ async fn remaining(
         return Vec::new();
     };
     match session.cluster.list(&resource, Some(namespace), "").await {
+        // The last of them went meanwhile.
+        Ok(listing) if listing.items.is_empty() => Vec::new(),
         Ok(listing) => {
             let all: Vec<String> = listing.items.iter().map(|live| described(&resource.kind, live)).collect();
             let mut lines = vec![format!("left: {}", some_of(&all))];

@@ -6,7 +6,10 @@ use std::{
 };
 
 use futures::future::join_all;
-use plan::held::{Clues, Found, find, leader_lease};
+use plan::{
+    held::{Clues, Found, find, leader_lease},
+    text,
+};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -132,7 +135,11 @@ async fn see(session: &Session, namespace: Option<&str>) -> Arc<Seen> {
             Ok((items, place)) => {
                 seen.looked_at.push(format!("{kind}s of {place}"));
                 if kind == "Lease" {
-                    seen.leases = items;
+                    // Those beside the records are held by runs of mimeo, and named after environments.
+                    let own = |lease: &Value| {
+                        text(lease, &["metadata", "namespace"]) == Some(session.records.namespace())
+                    };
+                    seen.leases = items.into_iter().filter(|lease| !own(lease)).collect();
                 } else {
                     seen.programs.extend(items.into_iter().filter(is_whole));
                 }

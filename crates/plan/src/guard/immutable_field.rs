@@ -7,6 +7,8 @@ pub(crate) fn stake<'a>(steps: impl Iterator<Item = &'a Step>) -> Vec<String> {
     steps
         .filter(|step| matches!(step.action, Action::Recreate | Action::Delete))
         .filter(|step| step.object.is("", "PersistentVolumeClaim"))
+        // Of what is on its way out already, nothing is left to decide.
+        .filter(|step| !step.going)
         .map(|step| format!("{}: its data is lost", step.object.short()))
         .collect()
 }

@@ -86,6 +86,12 @@ pub fn holds(live: &Value) -> Vec<Hold> {
         .collect()
 }
 
+/// Until when one of Kubernetes' own finalizers holds an object.
+#[must_use]
+pub fn until(finalizer: &str) -> Option<&'static str> {
+    BUILT_IN.iter().find(|(name, ..)| *name == finalizer).map(|(.., until)| *until)
+}
+
 fn hold(live: &Value, finalizer: &str) -> Hold {
     let known = BUILT_IN.iter().find(|(name, ..)| *name == finalizer);
     let holder = match known {
