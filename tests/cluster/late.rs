@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use testkit::{Case, Environment, Fault, GitRepo, Mimeo, Relay, in_plane, state};
+use testkit::{Case, Environment, Fault, GitRepo, Mimeo, Outcome, Relay, in_plane, state};
 
 use crate::{faults::carries_uids, program};
 
@@ -57,6 +57,68 @@ fn through(case: &Case<'_>, repo: &GitRepo, branch: &str, relay: &Relay, name: &
     let path = case.home().join(format!("{branch}-{name}.kubeconfig"));
     case.cluster.api.config().with_token(&case.account.token).by_way_of(&relay.url()).write(&path)?;
     Ok(case.mimeo(case.on("up", repo, branch)).kubeconfig(&path))
+}
+
+/// A command that is held before it asks for the lease, as by a slow machine, while `meanwhile` happens.
+fn held(case: &Case<'_>, command: &[String], meanwhile: impl FnOnce() -> Result<()>) -> Result<Outcome> {
+    let (gate, relay) = (Gate::default(), Relay::start(case.cluster.api.config())?);
+    relay.inject(gate.on("/leases/", "GET"));
+    let path = case.home().join("held.kubeconfig");
+    case.cluster.api.config().with_token(&case.account.token).by_way_of(&relay.url()).write(&path)?;
+    let run = case.mimeo(command).kubeconfig(&path).start()?;
+    gate.has_come();
+    meanwhile()?;
+    gate.open();
+    run.wait()
+}
+
+/// What was asked for later counts, whoever comes to the lease first.
+#[test]
+fn a_command_that_came_late_undoes_nothing_that_was_asked_for_after_it() -> Result<()> {
+    let name = "late::a_command_that_came_late_undoes_nothing_that_was_asked_for_after_it";
+    in_plane(name, program(), |cluster| {
+        Case::run(cluster, |case| {
+            let repo = case.repo("config")?;
+            let spec = format!("environments/{}.yaml", case.spec());
+            repo.edit(&spec, "spec:\n", "spec:\n  parameters: {text: {type: string, default: first}}\n")?;
+            repo.edit(
+                &spec,
+                "{template: notes}",
+                "{template: notes, values: {text: \"{{ params.text }}\"}}",
+            )?;
+            repo.commit("A parameter")?;
+            let up = || case.mimeo(case.on("up", &repo, "main"));
+            up().succeed()?;
+            let environment = case.environment()?;
+            let uid = || Ok::<_, anyhow::Error>(case.record(&environment)?["metadata"]["uid"].clone());
+            let down = ["down", &environment.name, "--yes"].map(str::to_owned);
+
+            // An `up` between the look of a `down` and its lease.
+            let refused = held(case, &down, || up().args(["--set", "text=second"]).succeed().map(drop))?;
+            refused.expect(3)?.says(["ENV023", "a newer `up`"])?;
+
+            // The same commit with other values.
+            let older =
+                [case.on("up", &repo, "main"), ["--set", "text=older"].map(str::to_owned).to_vec()].concat();
+            let refused = held(case, &older, || up().args(["--set", "text=newer"]).succeed().map(drop))?;
+            refused.expect(3)?.says(["ENV023", "other inputs"])?;
+            up().args(["--set", "text=newer", "--dry-run"]).succeed()?.says(["nothing changes"])?;
+
+            // Taken down by somebody else, and made again.
+            let first = uid()?;
+            let late = held(case, &down, || {
+                case.mimeo(&down).succeed()?;
+                up().succeed().map(drop)
+            })?;
+            late.expect(0)?;
+            ensure!(uid()? != first, "another life");
+            case.mimeo(case.on("diff", &repo, "main")).run()?.expect(0)?;
+            case.mimeo(&down).succeed()?;
+            let left = state::leftovers(&case.cluster.api, &environment.name, &environment.id)?;
+            ensure!(left.is_empty(), "left: {left:?}");
+            Ok(())
+        })
+    })
 }
 
 fn environment(case: &Case<'_>, branch: &str) -> Result<Environment> {

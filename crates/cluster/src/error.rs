@@ -118,6 +118,11 @@ impl Error {
                 Category::Cluster,
                 "The token or certificate is not accepted (expired?): log in again",
             ),
+            Self::Api { code: 403, message, .. } if message.contains("exceeded quota") => (
+                "CLU013",
+                Category::Refused,
+                "Give the namespace a larger quota (`policy.quota` where it is the environment's own), or let the components ask for less",
+            ),
             Self::Api { code: 403, .. } => (
                 "CLU004",
                 Category::Cluster,

@@ -31,7 +31,7 @@ pub struct Lease {
     object: ObjectRef,
     environment: String,
     epoch: i64,
-    is_new: bool,
+    found: Found,
     holder: String,
     shared: Arc<Shared>,
     renewer: tokio::task::JoinHandle<()>,
@@ -77,8 +77,11 @@ impl Lease {
             if free {
                 match take(cluster, &object, current.as_ref(), &me).await {
                     Ok(taken) => {
-                        let is_new = current.is_none();
-                        return Ok(Self::start(cluster.clone(), object, environment, taken, is_new, &me));
+                        let found = Found {
+                            is_new: current.is_none(),
+                            overtook: current.as_ref().is_some_and(|lease| !is_vacant(lease)),
+                        };
+                        return Ok(Self::start(cluster.clone(), object, environment, taken, found, &me));
                     }
                     // Somebody was quicker: look again.
                     Err(Error::Api { code: 409, .. }) => continue,
@@ -99,7 +102,7 @@ impl Lease {
         object: ObjectRef,
         environment: &str,
         (epoch, live): (i64, Value),
-        is_new: bool,
+        found: Found,
         me: &Holder,
     ) -> Self {
         let shared = Arc::new(Shared {
@@ -115,7 +118,7 @@ impl Lease {
             object,
             environment: environment.to_owned(),
             epoch,
-            is_new,
+            found,
             holder: me.to_string(),
             shared,
             renewer,
@@ -131,7 +134,13 @@ impl Lease {
     /// Whether there was no lease before: then nothing is known of the environment, unless a person removed it.
     #[must_use]
     pub fn is_new(&self) -> bool {
-        self.is_new
+        self.found.is_new
+    }
+
+    /// Whether it was taken from a holder that may be alive: what that one has sent may still arrive.
+    #[must_use]
+    pub fn overtook(&self) -> bool {
+        self.found.overtook
     }
 
     /// Asked before every write: whether this run may still write. Costs no request.
@@ -318,11 +327,23 @@ async fn take(
     Ok((epoch, live))
 }
 
+/// What there was before it was taken.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    is_new: bool,
+    overtook: bool,
+}
+
+/// Whether nobody holds it, or a process of this host that is gone.
+fn is_vacant(lease: &Value) -> bool {
+    let holder = text(lease, &["spec", "holderIdentity"]).unwrap_or_default();
+    holder.is_empty() || Holder::parse(holder).is_some_and(|holder| holder.is_dead())
+}
+
 /// A lease is free when nobody holds it, when its holder was a process of this host that is gone, or
 /// when it did not change for its duration. The duration is measured here: clocks of hosts differ.
 fn is_free(lease: &Value, unchanged_since: &mut Option<(String, Instant)>) -> bool {
-    let holder = text(lease, &["spec", "holderIdentity"]).unwrap_or_default();
-    if holder.is_empty() || Holder::parse(holder).is_some_and(|holder| holder.is_dead()) {
+    if is_vacant(lease) {
         return true;
     }
     let version = text(lease, &["metadata", "resourceVersion"]).unwrap_or_default();

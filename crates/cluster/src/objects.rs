@@ -189,7 +189,9 @@ impl Cluster {
             other => other.map(|(_, live)| DryRun::Becomes(live)),
         };
         match answer {
-            Err(Error::Api { code: 422 | 403, message, .. }) if is_immutable(&message) => {
+            Err(Error::Api { code: 422 | 403, message, .. })
+                if is_immutable(&message) && !is_policy(&message) =>
+            {
                 Ok(DryRun::Immutable(message))
             }
             answer => answer,
@@ -419,6 +421,11 @@ fn is_immutable(message: &str) -> bool {
         || message.contains("may not change once set")
         || message.contains("field can not be less than")
         || message.contains("must support resize")
+}
+
+/// Whether a policy of the cluster speaks, whatever it says: nothing is deleted to get around it.
+fn is_policy(message: &str) -> bool {
+    message.contains("ValidatingAdmissionPolicy ") || message.contains("admission webhook ")
 }
 
 fn encode(text: &str) -> String {

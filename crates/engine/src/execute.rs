@@ -405,8 +405,10 @@ async fn appeared(
 /// The authorizer learns of fresh bindings and roles with a moment's delay: until then it answers 403,
 /// or 404 for the role that a binding names.
 fn may_settle(error: &cluster::Error, wanted: &Desired) -> bool {
+    let diagnostic = error.diagnostic();
     match error.status() {
-        Some(403) => true,
+        // A quota or a policy says no for good.
+        Some(403) => diagnostic.code == "CLU004" && diagnostic.cause.contains(" cannot "),
         Some(404) => matches!(wanted.object.kind.as_str(), "RoleBinding" | "ClusterRoleBinding"),
         _ => false,
     }

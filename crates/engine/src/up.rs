@@ -165,6 +165,7 @@ async fn run(
     if let Some(record) = &view.record {
         refuse_deleting(record)?;
         refuse_older(session, record, rendered, options)?;
+        refuse_other_namespace(record, rendered)?;
     }
     if let Some(shown) = &options.shown {
         shown.check(&lock(rendered), &view)?;
@@ -283,20 +284,44 @@ fn refuse_older(
     rendered: &Rendered,
     options: &Options,
 ) -> Result<()> {
-    let given = session.cluster.by_server(options.given);
-    let other = record.spec.given.as_ref().and_then(|text| text.parse::<Timestamp>().ok());
-    if record.spec.revision == rendered.env.revision || other.is_none_or(|other| other <= given) {
+    let same = record.spec.revision == rendered.env.revision
+        && Some(&record.spec.lock) == lock(rendered).as_object();
+    if same || !is_overtaken(session, record, options.given) {
         return Ok(());
     }
-    let newer = record.spec.revision.get(..12).unwrap_or(&record.spec.revision);
-    Err(Diagnostic::new(
-        "ENV023",
-        Category::Refused,
-        format!("a newer run has brought it to {newer} meanwhile"),
-    )
-    .on(record.name_any())
-    .help("Run the command again if this commit is what is wanted")
-    .into())
+    let newer = match record.spec.revision.as_str() {
+        revision if revision == rendered.env.revision => "other inputs",
+        revision => revision.get(..12).unwrap_or(revision),
+    };
+    Err(overtaken(record, &format!("a newer run has brought it to {newer} meanwhile")))
+}
+
+/// Whether an `up` that was given later than this command has worked on the environment.
+pub(crate) fn is_overtaken(session: &Session, record: &EnvironmentRecord, given: Timestamp) -> bool {
+    let other = record.spec.given.as_ref().and_then(|text| text.parse::<Timestamp>().ok());
+    other.is_some_and(|other| other > session.cluster.by_server(given))
+}
+
+pub(crate) fn overtaken(record: &EnvironmentRecord, cause: &str) -> Error {
+    Diagnostic::new("ENV023", Category::Refused, cause)
+        .on(record.name_any())
+        .help("Run the command again if it is still what is wanted")
+        .into()
+}
+
+/// A namespace of its own goes with the environment only: nothing deletes it while the environment lives.
+fn refuse_other_namespace(record: &EnvironmentRecord, rendered: &Rendered) -> Result<()> {
+    if !record.spec.namespace_owned || rendered.policy.namespace == NamespacePolicy::Owned {
+        return Ok(());
+    }
+    let cause = format!(
+        "it has a namespace of its own, and `policy.namespace` asks it to leave that for {}",
+        namespace(rendered)
+    );
+    Err(Diagnostic::new("ENV026", Category::Refused, cause)
+        .on(record.name_any())
+        .help(format!("Take it down with `mimeo down {}`, then run `up` again", record.name_any()))
+        .into())
 }
 
 /// The lock as the record and a plan file hold it.
@@ -404,7 +429,7 @@ async fn carry_out(
     view: &Preview,
     (inventory, books): (&mut plan::Inventory, Books<'_>),
 ) -> Result<Outcome> {
-    write_ahead::remember(inventory, &view.plan, &view.desired, &view.observed);
+    write_ahead::remember(inventory, &view.plan, &view.desired, &view.observed, lease.overtook());
     let mut live: BTreeMap<Key, Value> = view.observed.live.clone();
     let mut gates = Vec::new();
     let rules = Rules::of(&health::marks(rendered));

@@ -99,9 +99,16 @@ pub(crate) fn settle(inventory: &mut Inventory, desired: &Desired, live: &Value)
     });
 }
 
-/// What the look at the cluster alone says of the inventory.
-pub(crate) fn remember(inventory: &mut Inventory, plan: &Plan, desired: &[Desired], observed: &Observed) {
-    shrink(inventory, desired, observed);
+/// What the look at the cluster alone says of the inventory. Where another run was overtaken that may be alive,
+/// what it was about to create may still come: it stays pending until a run that overtakes nobody.
+pub(crate) fn remember(
+    inventory: &mut Inventory,
+    plan: &Plan,
+    desired: &[Desired],
+    observed: &Observed,
+    overtook: bool,
+) {
+    shrink(inventory, desired, observed, overtook);
     // What was found as wanted although its digests said otherwise, or nobody had noted them: remember them.
     let known = inventory.clone();
     let known = known.index();
@@ -128,11 +135,12 @@ pub(crate) fn remember(inventory: &mut Inventory, plan: &Plan, desired: &[Desire
 
 /// Forgets what is proven gone: entries that are not wanted and whose object a live read did not show, or showed
 /// that it was never adopted.
-fn shrink(inventory: &mut Inventory, desired: &[Desired], observed: &Observed) {
+fn shrink(inventory: &mut Inventory, desired: &[Desired], observed: &Observed, overtook: bool) {
     let wanted: BTreeSet<Key> = desired.iter().map(|desired| desired.object.key()).collect();
     inventory.entries.retain(|entry| {
         let key = entry.object.key();
         let never_ours = entry.adopting && observed.live.contains_key(&key);
-        wanted.contains(&key) || !(observed.absent.contains(&key) || never_ours)
+        let may_come = overtook && entry.pending;
+        wanted.contains(&key) || may_come || !(observed.absent.contains(&key) || never_ours)
     });
 }

@@ -1,6 +1,6 @@
 //! Lists in pages: whole, or an error.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use reqwest::header::{self, HeaderMap};
 use serde_json::Value;
@@ -15,6 +15,9 @@ use crate::{
 /// Pages that are read at most: 20000 items of GitHub, 10000 of Gitea.
 const PAGES: usize = 200;
 
+/// How long to wait before a list that was not complete is read again.
+const READ_AGAIN: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
+
 /// What was gathered so far.
 #[derive(Default)]
 struct Gathered {
@@ -25,9 +28,22 @@ struct Gathered {
 }
 
 impl Api {
-    /// All items of a list, in the forge's order.
+    /// All items of a list, in the forge's order. One that changes while it is read is read again.
     pub(crate) async fn list(&self, call: Call) -> Result<Vec<Value>> {
-        let mut call = call.with(self.dialect.page_size());
+        let call = call.with(self.dialect.page_size());
+        for pause in READ_AGAIN {
+            match self.list_once(call.clone()).await {
+                Err(error @ Error::Incomplete { .. }) => {
+                    tracing::debug!(%error, "the list is read again");
+                    tokio::time::sleep(pause).await;
+                }
+                answer => return answer,
+            }
+        }
+        self.list_once(call).await
+    }
+
+    async fn list_once(&self, mut call: Call) -> Result<Vec<Value>> {
         let paging = self.dialect.paging();
         let query = call.query.clone();
         let mut next: Option<Url> = None;

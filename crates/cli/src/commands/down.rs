@@ -45,6 +45,7 @@ pub struct DownArgs {
 }
 
 pub async fn run(args: DownArgs, global: &Global, ui: &Ui, stop: Stop) -> Result<u8, Error> {
+    let given = jiff::Timestamp::now();
     let session = session(global, ui).await?.stopped_by(stop);
     let record = match select::environment(&session, &args.environment, &args.source).await {
         Ok(record) => record,
@@ -70,7 +71,7 @@ pub async fn run(args: DownArgs, global: &Global, ui: &Ui, stop: Stop) -> Result
         skip_hooks: args.skip_hooks,
         abandon: args.abandon,
     };
-    let receipt = down::down(&session, &name, &options).await?;
+    let receipt = down::down(&session, &record, given, &options).await?;
     ui.clear();
     match ui.structured(&receipt) {
         Some(text) => ui.data(&text),

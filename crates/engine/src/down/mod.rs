@@ -20,6 +20,7 @@ mod receipt;
 use std::time::Duration;
 
 use cluster::{EnvironmentRecord, Lease, ReceiptSpec, StoredInventory};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use spec::{Category, Diagnostic};
 
@@ -43,7 +44,8 @@ pub struct Options {
     pub abandon: bool,
 }
 
-/// Takes the environment down and returns the receipt.
+/// Takes the environment down whose record was seen, and returns the receipt. `given` is when the command was
+/// given, by this machine's clock.
 ///
 /// # Guarantees
 /// Only objects the inventory names, that carry our manager and our label, are deleted, each by its
@@ -51,19 +53,32 @@ pub struct Options {
 /// called again, it goes on.
 ///
 /// # Errors
-/// What blocks the teardown, with the record saying `DeleteBlocked`; any failure of a request.
-pub async fn down(session: &Session, name: &str, options: &Options) -> Result<ReceiptSpec> {
-    let lease = up::lease(session, name, up::PATIENCE).await?;
-    let Some(record) = session.records.get(name).await? else {
-        lease.remove().await?;
-        // Another `down` was quicker, and this one waited for it.
-        let receipts = session.records.receipts().await?;
-        return match receipts.into_iter().rfind(|receipt| receipt.spec.environment == name) {
-            Some(receipt) => Ok(receipt.spec),
-            None => Err(gone(session, name).await),
-        };
-    };
-    take_down(session, record, lease, options).await
+/// What blocks the teardown, with the record saying `DeleteBlocked`; that an `up` that was given later has worked
+/// on it; any failure of a request.
+pub async fn down(
+    session: &Session,
+    seen: &EnvironmentRecord,
+    given: Timestamp,
+    options: &Options,
+) -> Result<ReceiptSpec> {
+    let name = seen.name_any();
+    let lease = up::lease(session, &name, up::PATIENCE).await?;
+    match session.records.get(&name).await? {
+        Some(record) if record.uid() != seen.uid() => lease.release().await?,
+        Some(record) if record.spec.given != seen.spec.given && up::is_overtaken(session, &record, given) => {
+            lease.release().await?;
+            return Err(up::overtaken(&record, "a newer `up` has worked on it meanwhile"));
+        }
+        Some(record) => return take_down(session, record, lease, options).await,
+        None => lease.remove().await?,
+    }
+    // Another `down` was quicker, and this one waited for it. What has the name by now was made after that.
+    let own = seen.uid().unwrap_or_default();
+    let receipts = session.records.receipts().await?;
+    match receipts.into_iter().rfind(|receipt| receipt.spec.record_uid == own) {
+        Some(receipt) => Ok(receipt.spec),
+        None => Err(gone(session, &name).await),
+    }
 }
 
 /// Takes down the environment of a record that was read under the lease.
