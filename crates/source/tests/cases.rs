@@ -5,7 +5,7 @@
 //! one line: `open LOCATION`, `resolve REV|- [NAME]`, `identity`, `read PATH`, `list FOLDER`. `-- answer --` is what
 //! comes back; there `REPO` is the folder of the repository. `UPDATE_EXPECT=1` rewrites the answers.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
 
 use std::{
     io::Write as _,
