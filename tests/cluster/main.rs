@@ -30,6 +30,7 @@ mod reads;
 mod remade;
 mod rights;
 mod secrets;
+mod sources;
 mod stale;
 mod teardown;
 mod together;

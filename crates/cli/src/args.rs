@@ -113,6 +113,7 @@ pub enum Command {
     Init(commands::init::InitArgs),
     Check(commands::check::CheckArgs),
     Render(commands::render::RenderArgs),
+    Lock(commands::lock::LockArgs),
     Explain(commands::explain::ExplainArgs),
     Plan(commands::plan::PlanArgs),
     Diff(commands::diff::DiffArgs),
@@ -151,6 +152,15 @@ pub struct Source {
     /// Identity of the repository (default: the URL of its remote as host/path)
     #[arg(long, value_name = "ID")]
     pub repository: Option<String>,
+}
+
+/// Where the commits of the spec's sources come from.
+#[derive(Debug, Clone, Args)]
+pub struct Pinning {
+    /// Pin the spec's sources to what their refs are now, and write that to environments/SPEC.lock.yaml of the
+    /// work tree
+    #[arg(long)]
+    pub update_lock: bool,
 }
 
 /// What is rendered besides the commit.

@@ -9,7 +9,8 @@ use source::{Repository, Resolved};
 use spec::{Diagnostic, Files, Node, Spot};
 
 use crate::{
-    args::{Inputs, Source},
+    args::{Inputs, Pinning, Source},
+    sources,
     ui::Ui,
     views::plain,
 };
@@ -24,6 +25,8 @@ pub struct Commit {
     pub files: Arc<dyn Files>,
     /// Network URL of the repository, without credentials.
     pub remote: Option<String>,
+    /// The work tree, when it is at this commit.
+    pub work_tree: Option<PathBuf>,
 }
 
 impl Commit {
@@ -42,7 +45,8 @@ pub async fn commit(source: &Source) -> Result<Commit, Error> {
         let resolved = repository.resolve(source.rev.as_deref(), source.name.as_deref()).map_err(failed)?;
         let identity = repository.identity(source.repository.as_deref()).map_err(failed)?;
         let files: Arc<dyn Files> = Arc::new(repository.tree(&resolved.revision).map_err(failed)?);
-        Ok(Commit { repository: identity, resolved, files, remote: repository.remote_url() })
+        let (remote, work_tree) = (repository.remote_url(), repository.work_tree_at(&resolved.revision));
+        Ok(Commit { repository: identity, resolved, files, remote, work_tree })
     })
     .await
 }
@@ -78,6 +82,7 @@ pub fn request(
         set,
         values,
         image_map,
+        pins: None,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
     })
 }
@@ -99,10 +104,14 @@ impl Asked {
     }
 }
 
-/// Finds the commit of one spec.
-pub async fn asked(inputs: &Inputs, spec: &str) -> Result<Asked, Error> {
-    let commit = commit(&inputs.source).await?;
-    let request = request(commit.identity(), inputs, spec)?;
+/// Finds the commit of one spec, and those of its sources.
+pub async fn asked(inputs: &Inputs, pinning: &Pinning, spec: &str, ui: &Ui) -> Result<Asked, Error> {
+    let mut commit = commit(&inputs.source).await?;
+    let mut request = request(commit.identity(), inputs, spec)?;
+    if pinning.update_lock {
+        request.pins = Some(sources::update(&request, &commit, ui).await?);
+    }
+    commit.files = sources::opened(&request, &commit.files).await?;
     Ok(Asked { request, origin: origin(&commit), commit })
 }
 
@@ -114,6 +123,10 @@ pub async fn render(ui: &Ui, request: Request, commit: &Commit) -> Result<Render
     say_dirty(ui, commit);
     let files = Arc::clone(&commit.files);
     let (rendered, warnings) = rendering(request, files, None).await?.map_err(Error::Found)?;
+    for (name, pin) in &rendered.lock.sources {
+        let short = pin.revision.get(..12).unwrap_or(&pin.revision);
+        ui.say(&format!("source {name} at {} ({short})", plain(&pin.r#ref)));
+    }
     ui.warn(&warnings);
     Ok(rendered)
 }
@@ -126,7 +139,7 @@ pub async fn planned(repo: Option<String>, plan: &PlanRequest) -> Result<Asked, 
         name: Some(plan.r#ref.clone()),
         repository: Some(plan.repository.clone()),
     };
-    let commit = commit(&source).await?;
+    let mut commit = commit(&source).await?;
     let request = Request {
         spec: plan.spec.clone(),
         root: plan.path.clone(),
@@ -136,8 +149,10 @@ pub async fn planned(repo: Option<String>, plan: &PlanRequest) -> Result<Asked, 
         set: plan.set.clone(),
         values: plan.values.as_ref().map(|values| Node::from_value(values, &Spot::default())),
         image_map: plan.image_map.clone(),
+        pins: (!plan.sources.is_empty()).then(|| plan.sources.clone()),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
+    commit.files = sources::opened(&request, &commit.files).await?;
     let origin = Origin { ref_kind: plan.ref_kind, ..origin(&commit) };
     Ok(Asked { request, commit, origin })
 }
@@ -250,7 +265,7 @@ pub fn cache_dir() -> PathBuf {
     base.or(home).unwrap_or_else(std::env::temp_dir).join("mimeo").join("git")
 }
 
-fn read_yaml(path: &PathBuf) -> Result<Node, Error> {
+pub fn read_yaml(path: &PathBuf) -> Result<Node, Error> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
         Diagnostic::error("ARG001", format!("cannot read the file: {error}"))

@@ -62,6 +62,9 @@ pub struct PlanRequest {
     /// Image as written to the image used instead.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub image_map: BTreeMap<String, String>,
+    /// Sources of the spec, each at the commit that was read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sources: render::Pins,
 }
 
 impl PlanFile {

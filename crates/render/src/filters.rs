@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 use spec::{Diagnostic, Files, files, near, yaml};
 use tera::{Error, Kwargs, State, Tera, TeraResult, Value};
 
+use crate::sources::{self, Named};
+
 /// Files that one call of `files` may yield.
 const MAX_FILES: usize = 1000;
 /// Bytes that one call of `files` may yield.
@@ -60,33 +62,43 @@ fn tell(findings: &Findings, finding: Diagnostic) -> Error {
 }
 
 fn read(commit: &dyn Files, path: &str) -> Result<String, Box<Diagnostic>> {
-    files::check_path(path)?;
+    sources::check_path(path)?;
     if let Some(text) = files::read_text(commit, path)? {
         return Ok(text);
     }
-    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let at = pinned(commit, path)?;
+    let folder = sources::folder(path);
     let siblings = commit.list(folder).unwrap_or_default();
-    let hint =
-        near::hint(path, &format!("file in `{folder}` at this commit"), siblings.iter().map(String::as_str));
-    Err(Box::new(Diagnostic::error("TPL009", format!("no file `{path}` at this commit")).help(hint)))
+    let hint = near::hint(path, &format!("file in `{folder}` at {at}"), siblings.iter().map(String::as_str));
+    Err(Box::new(Diagnostic::error("TPL009", format!("no file `{path}` at {at}")).help(hint)))
+}
+
+/// Which commit a path that finds nothing is looked for at.
+fn pinned(commit: &dyn Files, path: &str) -> Result<&'static str, Box<Diagnostic>> {
+    match Named::parse(path) {
+        Some(named) if !named.is_there(commit)? => Err(named.unknown()),
+        Some(_) => Ok("the commit of its source"),
+        None => Ok("this commit"),
+    }
 }
 
 fn read_all(
     commit: &dyn Files,
     pattern: &str,
 ) -> Result<serde_json::Map<String, serde_json::Value>, Box<Diagnostic>> {
-    files::check_path(pattern)?;
-    let compiled = glob::Pattern::new(pattern).map_err(|error| {
+    sources::check_path(pattern)?;
+    // `**` has to be a whole step of a path, so the name of a source stands outside of what is matched.
+    let prefix = Named::parse(pattern).map_or("", |named| named.prefix);
+    let compiled = glob::Pattern::new(&pattern[prefix.len()..]).map_err(|error| {
         Box::new(Diagnostic::error("TPL009", format!("`{pattern}` is not a glob: {}", error.msg)))
     })?;
     let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
     // Only the part of the commit that the pattern can reach is listed.
     let fixed = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());
-    let folder = pattern[..fixed].rsplit_once('/').map_or("", |(folder, _)| folder);
     let mut found = serde_json::Map::new();
     let mut bytes = 0;
-    for path in commit.list(folder)? {
-        if !compiled.matches_with(&path, options) {
+    for path in commit.list(sources::folder(&pattern[..fixed]))? {
+        if !path.strip_prefix(prefix).is_some_and(|inner| compiled.matches_with(inner, options)) {
             continue;
         }
         let text = files::read_text(commit, &path)?.unwrap_or_default();
@@ -98,7 +110,7 @@ fn read_all(
         found.insert(path, serde_json::Value::String(text));
     }
     if found.is_empty() {
-        let cause = format!("`{pattern}` matches no file at this commit");
+        let cause = format!("`{pattern}` matches no file at {}", pinned(commit, pattern)?);
         return Err(Box::new(
             Diagnostic::error("TPL009", cause).help("give a path from the root of the repository"),
         ));

@@ -23,6 +23,7 @@ mod pipeline;
 mod rendered;
 mod request;
 mod scan;
+mod sources;
 mod strings;
 mod survey;
 mod values;
@@ -34,9 +35,12 @@ use spec::{Diagnostic, Files};
 
 pub use explain::{Explained, Layer, Setting};
 pub use kinds::is_cluster_scoped;
+pub use lock::LOCK_VERSION;
 pub use origin::Origin;
 pub use rendered::*;
 pub use request::{Governor, Request};
+pub use sources::{Source, SourcedFiles};
+pub use spec::lock_file::{Pin, Pins};
 pub use survey::Survey;
 
 /// Renders one environment. Warnings come with the result; errors come all that can be found at once.
@@ -82,6 +86,21 @@ pub fn survey(request: &Request, files: &Arc<dyn Files>) -> Survey {
 #[must_use]
 pub fn templates(root: &str, files: &Arc<dyn Files>) -> Vec<Diagnostic> {
     spec::stack::roomy(|| pipeline::templates(files, root))
+}
+
+/// The further repositories that a spec declares, each with the commit it is pinned to, or why it is not: what has
+/// to be opened, as [`SourcedFiles`], before the spec is rendered.
+///
+/// With a governor, only repositories that the same spec declares there have a pin.
+///
+/// # Errors
+/// What is wrong with the spec.
+pub fn sources(
+    request: &Request,
+    files: &dyn Files,
+    governor: Option<&Governor>,
+) -> Result<Vec<Source>, Vec<Diagnostic>> {
+    spec::stack::roomy(|| sources::sources(request, files, governor))
 }
 
 /// Names of all environment specs below `root`, sorted.

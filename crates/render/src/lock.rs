@@ -2,13 +2,48 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use spec::{Diagnostic, Files, template, yaml};
 
 use crate::object::canonical;
+use crate::pipeline::Prepared;
 use crate::rendered::{Lock, Rendered, RenderedObject};
 use crate::request::Request;
+use crate::values;
+
+/// Version of the format of a [`Lock`].
+pub const LOCK_VERSION: u32 = 2;
+
+impl Lock {
+    /// Every field that another lock has otherwise: its name, the value here, the value there.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let value = |lock: &Self| serde_json::to_value(lock).unwrap_or_default();
+        let mut found = Vec::new();
+        differences("", &value(self), &value(other), &mut found);
+        found
+    }
+}
+
+fn differences(name: &str, one: &Value, other: &Value, found: &mut Vec<String>) {
+    let nothing = Map::new();
+    match (one, other) {
+        (one, other) if one == other => {}
+        (Value::Object(_) | Value::Null, Value::Object(_) | Value::Null) => {
+            let [one, other] = [one, other].map(|value| value.as_object().unwrap_or(&nothing));
+            let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+            for key in names {
+                let inner = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+                let get = |map: &Map<String, Value>| map.get(key).cloned().unwrap_or_default();
+                differences(&inner, &get(one), &get(other), found);
+            }
+        }
+        (one, other) => {
+            found.push(format!("{name}: {one}, now {other}").replace(": null, now", ": nothing, now"))
+        }
+    }
+}
 
 impl Rendered {
     /// The manifests as a YAML stream, in apply order: the bytes that the lock's digest is of.
@@ -32,16 +67,16 @@ fn stream(objects: &[RenderedObject]) -> Result<String, Box<Diagnostic>> {
     Ok(out)
 }
 
-pub(crate) fn lock<'a>(
+pub(crate) fn lock(
     request: &Request,
     files: &dyn Files,
-    templates: impl Iterator<Item = &'a String>,
+    prepared: &Prepared,
     mut values: Value,
     images: &BTreeSet<String>,
     objects: &[RenderedObject],
 ) -> Result<Lock, Box<Diagnostic>> {
     let mut trees = BTreeMap::new();
-    for name in templates {
+    for name in prepared.templates.keys() {
         if let Some(id) = files.tree_id(&template::folder(&request.root, name))? {
             trees.insert(name.clone(), id);
         }
@@ -49,11 +84,17 @@ pub(crate) fn lock<'a>(
     canonical(&mut values);
     let used = |(image, _): &(&String, &String)| images.contains(*image);
     Ok(Lock {
-        version: 1,
+        version: LOCK_VERSION,
         tool: request.tool_version.clone(),
+        spec: request.spec.clone(),
+        repository: request.repository.clone(),
+        r#ref: request.ref_name.clone(),
+        path: request.root.clone(),
         revision: request.revision.clone(),
         governed_by: None,
+        sources: prepared.pins.clone(),
         templates: trees,
+        parameters: values::plain(&prepared.inputs).into_iter().collect(),
         values: hex::encode(Sha256::digest(values.to_string())),
         images: images.iter().cloned().collect(),
         image_map: request.image_map.iter().filter(used).map(|(a, b)| (a.clone(), b.clone())).collect(),

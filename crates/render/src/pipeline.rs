@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use spec::contract;
 use spec::environment::{self, EnvironmentSpec};
+use spec::lock_file::Pins;
 use spec::moved;
 use spec::quantity::seconds;
 use spec::template::{self, Template};
@@ -21,6 +22,7 @@ use crate::object::Owner;
 use crate::order;
 use crate::rendered::{Component, Env, GeneratedSecret, NamespacePolicy, Rendered, RenderedObject};
 use crate::request::{Governor, Request};
+use crate::sources;
 use crate::strings::render_tree;
 use crate::values::{self, Effective};
 use crate::wiring::{self, Wiring};
@@ -33,6 +35,7 @@ pub(crate) struct Draft {
     pub inputs: Option<BTreeMap<String, Effective>>,
     pub templates: BTreeMap<String, Template>,
     compiled: BTreeMap<String, Compiled>,
+    pins: Pins,
     pub found: Vec<Diagnostic>,
 }
 
@@ -45,6 +48,8 @@ pub(crate) struct Prepared {
     pub templates: BTreeMap<String, Template>,
     pub compiled: BTreeMap<String, Compiled>,
     wiring: Wiring,
+    /// Its sources, each at one commit.
+    pub pins: Pins,
     /// Component to the name its objects carry, where that is another one.
     origins: BTreeMap<String, String>,
 }
@@ -129,6 +134,8 @@ pub(crate) fn draft(
                 .help("add one, or render a spec that extends it"),
         );
     }
+    let (pins, unpinned) = sources::pins(&spec, request, &**files, governor);
+    found.extend(unpinned);
     let inputs = match values::of_spec(&spec.body.parameters, request) {
         Ok(inputs) => Some(inputs),
         Err(findings) => {
@@ -137,12 +144,12 @@ pub(crate) fn draft(
         }
     };
     let (templates, compiled) = load_templates(&spec, files, root, &mut found);
-    Ok(Draft { spec, inputs, templates, compiled, found })
+    Ok(Draft { spec, inputs, templates, compiled, pins, found })
 }
 
 /// Wires the components, each of which has its template, and names the environment.
 pub(crate) fn prepare(draft: Draft, request: &Request) -> Result<Prepared, Vec<Diagnostic>> {
-    let Draft { spec, inputs, templates, compiled, .. } = draft;
+    let Draft { spec, inputs, templates, compiled, pins, .. } = draft;
     let inputs = inputs.unwrap_or_default();
     let wiring =
         wiring::wire(&spec.body.components, &templates).map_err(|found| excerpts(found, &spec.texts))?;
@@ -161,7 +168,7 @@ pub(crate) fn prepare(draft: Draft, request: &Request) -> Result<Prepared, Vec<D
     };
     let components = &spec.body.components;
     let origins = moved::origins(&spec.body.moved, &|name| components.contains_key(name));
-    Ok(Prepared { spec, env, namespace, inputs, templates, compiled, wiring, origins })
+    Ok(Prepared { spec, env, namespace, inputs, templates, compiled, wiring, pins, origins })
 }
 
 /// Puts the governor's `lifecycle` and `policy` in place of the spec's own, and keeps of `adopt` and `overrides` what
@@ -463,7 +470,7 @@ pub(crate) fn finish(
     let lifecycle = extras::lifecycle(body);
     let secrets = extras::secrets(body);
     let effective = json!({"parameters": params, "components": all.values});
-    let lock = lock::lock(request, &**files, prepared.templates.keys(), effective, &all.images, &all.objects);
+    let lock = lock::lock(request, &**files, &prepared, effective, &all.images, &all.objects);
     let rendered = lock.map(|lock| Rendered {
         env: prepared.env,
         components: all.components,

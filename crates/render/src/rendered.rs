@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use spec::Diagnostic;
+use spec::lock_file::Pins;
 
 use crate::object::title;
 use crate::origin::Origin;
@@ -287,18 +288,34 @@ pub struct Input {
 
 /// Everything a rendering was made from. Same lock, same bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Lock {
     /// Version of this format.
     pub version: u32,
     /// Version of the tool that rendered.
     pub tool: String,
+    /// Name of the environment spec.
+    pub spec: String,
+    /// The repository's identity.
+    pub repository: String,
+    /// Full branch or tag name, `pr/<number>`, or the value of `--name`.
+    pub r#ref: String,
+    /// Folder of the repository that holds `environments/` and `templates/`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
     /// Commit id.
     pub revision: String,
     /// Commit id of the base branch that decided over lifecycle and policy, for a pull request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub governed_by: Option<String>,
+    /// Further repositories that were read, each at one commit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sources: Pins,
     /// Template name to git tree id.
     pub templates: BTreeMap<String, String>,
+    /// Effective parameters of the spec.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, Value>,
     /// SHA-256 of the canonical effective values.
     pub values: String,
     /// Image references used, as written; sorted.

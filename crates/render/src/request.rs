@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use spec::lock_file::Pins;
 use spec::{Files, Node};
 
 /// The commit that decides how long an environment lives and what it may do, in place of its own.
@@ -32,6 +33,8 @@ pub struct Request {
     pub values: Option<Node>,
     /// Image as written to the image used instead.
     pub image_map: BTreeMap<String, String>,
+    /// The commits of its sources, where not the lock file at the commit decides.
+    pub pins: Option<Pins>,
     /// Version of the tool, for the lock.
     pub tool_version: String,
 }

@@ -59,11 +59,13 @@ pub(crate) fn survey(request: &Request, files: &Arc<dyn Files>) -> Survey {
     let body = &mut prepared.spec.body;
     body.data = body.data.take().map(|node| without_data_of(node, &failed));
     body.gates = body.gates.take().map(|node| without_gates_on(node, &failed));
+    let closed = take_closed(&mut all.found);
     found.append(&mut all.found);
-    let (rendered, findings) = pipeline::finish(prepared, request, files, all);
+    let (rendered, mut findings) = pipeline::finish(prepared, request, files, all);
+    let closed = take_closed(&mut findings) || closed;
     // That nothing is rendered follows from what failed.
     found.extend(findings.into_iter().filter(|finding| failed.is_empty() || finding.code != "YML006"));
-    let complete = failed.is_empty();
+    let complete = failed.is_empty() && !closed;
     match rendered {
         Ok(rendered) => Survey { rendered: Some(rendered), complete, found },
         Err(finding) => {
@@ -71,6 +73,14 @@ pub(crate) fn survey(request: &Request, files: &Arc<dyn Files>) -> Survey {
             stopped(found)
         }
     }
+}
+
+/// Takes out that a source cannot be read, and says whether something needed one: whoever gave the files knows, and
+/// says it once.
+fn take_closed(found: &mut Vec<Diagnostic>) -> bool {
+    let before = found.len();
+    found.retain(|finding| !finding.code.starts_with("LCK"));
+    found.len() < before
 }
 
 /// The component that a finding of the wiring is about.

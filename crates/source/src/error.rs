@@ -85,6 +85,22 @@ pub enum Error {
         #[source]
         source: git2::Error,
     },
+    /// A commit that was pinned is reached from no branch and no tag.
+    #[error("commit {revision} is no longer in {url}")]
+    Vanished {
+        /// URL or path.
+        url: String,
+        /// The full commit id.
+        revision: String,
+    },
+    /// A commit that was pinned is not on this machine, and nobody may be asked.
+    #[error("commit {revision} of {url} is not on this machine")]
+    NotHere {
+        /// Without credentials.
+        url: String,
+        /// The full commit id.
+        revision: String,
+    },
     /// A file of the commit that cannot be used; it carries its own finding.
     #[error("{0}")]
     File(Box<Diagnostic>),
@@ -141,6 +157,13 @@ impl Error {
             Self::Unreachable { source, .. } => outside("GIT019", source, "check the network and the URL"),
             Self::BadName { .. } => usage("GIT020", "use a name as for a git branch"),
             Self::Cache { source, .. } => usage("GIT021", &format!("make it writable: {source}")),
+            Self::Vanished { .. } => usage(
+                "LCK006",
+                "it was removed by a force push, or its branch is gone: pin another one with `mimeo lock`",
+            ),
+            Self::NotHere { .. } => {
+                usage("LCK005", "run `mimeo render` once where the network is, which fetches it")
+            }
             Self::File(finding) => (**finding).clone(),
             Self::Git { source, .. } => {
                 outside("GIT012", source, "run `git fsck`, or remove the cached copy")

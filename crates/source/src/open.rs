@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use git2::{AutotagOption, FetchOptions};
+use git2::{AutotagOption, FetchOptions, RemoteRedirect};
 use sha2::{Digest, Sha256};
 
-use crate::remote::{callbacks, translate};
+use crate::remote::{Credentials, callbacks, translate};
 use crate::{Error, Repository, Result};
 
 /// Makes a folder part of a git repository, if it is not part of one yet: a new one with the branch `main`.
@@ -65,6 +65,14 @@ impl Repository {
         &self.folder
     }
 
+    /// The folder of the work tree, when that is at this commit: where a file made for the commit belongs.
+    #[must_use]
+    pub fn work_tree_at(&self, revision: &str) -> Option<PathBuf> {
+        let git = self.git();
+        let head = git.head().and_then(|head| head.peel_to_commit()).ok()?.id().to_string();
+        git.workdir().filter(|_| head == revision).map(Path::to_path_buf)
+    }
+
     /// How messages name the repository: its path, or its URL.
     #[must_use]
     pub fn label(&self) -> &str {
@@ -82,7 +90,7 @@ impl Repository {
     }
 
     fn fetched(url: &str, cache_dir: &Path) -> Result<Self> {
-        Self::cached(url, url, cache_dir, |git| fetch(git, url))
+        Self::cached(url, url, cache_dir, |git| fetch(git, url, None, Depth::Tips))
     }
 
     /// The cached copy under `key`, after `fetch` has brought it up to date; one process at a time.
@@ -92,7 +100,7 @@ impl Repository {
         cache_dir: &Path,
         fetch: impl Fn(&git2::Repository) -> std::result::Result<(), git2::Error>,
     ) -> Result<Self> {
-        let folder = cache_dir.join("git").join(hex::encode(&Sha256::digest(key.as_bytes())[..16]));
+        let folder = folder_of(key, cache_dir);
         let parent = folder.parent().unwrap_or(cache_dir);
         let unusable = |source| Error::Cache { folder: parent.display().to_string(), source };
         fs::create_dir_all(parent).map_err(unusable)?;
@@ -105,8 +113,18 @@ impl Repository {
             source,
         })?;
         fetch(&git).map_err(|error| translate(url, error))?;
-        Ok(Self { git: Arc::new(Mutex::new(git)), label: url.to_owned(), url: Some(url.to_owned()), folder })
+        Ok(Self::copy(git, url, folder))
     }
+
+    /// A cached copy that was opened.
+    pub(crate) fn copy(git: git2::Repository, url: &str, folder: PathBuf) -> Self {
+        Self { git: Arc::new(Mutex::new(git)), label: url.to_owned(), url: Some(url.to_owned()), folder }
+    }
+}
+
+/// Where the cached copy under `key` is kept.
+pub(crate) fn folder_of(key: &str, cache_dir: &Path) -> PathBuf {
+    cache_dir.join("git").join(hex::encode(&Sha256::digest(key.as_bytes())[..16]))
 }
 
 fn open_cache(folder: &PathBuf, url: &str) -> std::result::Result<git2::Repository, git2::Error> {
@@ -120,16 +138,37 @@ fn open_cache(folder: &PathBuf, url: &str) -> std::result::Result<git2::Reposito
     Ok(git)
 }
 
-/// Brings all branches and tags. Where the other side and the transport allow it, without their history.
-fn fetch(git: &git2::Repository, url: &str) -> std::result::Result<(), git2::Error> {
+/// How much of the history a fetch brings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// None, where the other side and the transport allow it.
+    Tips,
+    /// All of it.
+    All,
+}
+
+/// libgit2's word for the whole history (`GIT_FETCH_DEPTH_UNSHALLOW`).
+const UNSHALLOW: i32 = i32::MAX;
+
+/// Brings all branches and tags.
+pub(crate) fn fetch(
+    git: &git2::Repository,
+    url: &str,
+    credentials: Option<&Credentials>,
+    depth: Depth,
+) -> std::result::Result<(), git2::Error> {
     let refspecs = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"];
     let attempt = |depth: Option<i32>| {
         let mut remote = git.remote_anonymous(url)?;
         let mut options = FetchOptions::new();
         options
-            .remote_callbacks(callbacks(url, None))
+            .remote_callbacks(callbacks(url, credentials))
             .download_tags(AutotagOption::None)
             .prune(git2::FetchPrune::On);
+        if credentials.is_some() {
+            // libgit2 would give the token to whichever host a redirect leads to.
+            options.follow_redirects(RemoteRedirect::None);
+        }
         if let Some(depth) = depth {
             options.depth(depth);
         }
@@ -137,7 +176,11 @@ fn fetch(git: &git2::Repository, url: &str) -> std::result::Result<(), git2::Err
         let head = remote.default_branch().ok().and_then(|name| name.as_str().ok().map(str::to_owned));
         Ok::<_, git2::Error>(head)
     };
-    let head = match attempt(Some(1)) {
+    let wanted = match depth {
+        Depth::Tips => Some(1),
+        Depth::All => git.is_shallow().then_some(UNSHALLOW),
+    };
+    let head = match attempt(wanted) {
         Err(error) if error.message().contains("shallow") => attempt(None)?,
         other => other?,
     };

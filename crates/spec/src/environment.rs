@@ -14,6 +14,7 @@ use crate::name::{ComponentName, Identifier, InvalidName, SpecName, TemplateName
 use crate::parameter::Parameter;
 use crate::quantity::seconds;
 use crate::schema::{self, Outputs, Templated};
+use crate::sources::{self, SourceBody};
 use crate::{Diagnostic, Files, Located, Node, files, near};
 
 /// How many specs may extend one another in a row.
@@ -46,6 +47,9 @@ pub struct Body {
     #[serde(default)]
     #[schemars(extend("pattern" = schema::LABEL, "maxLength" = 30))]
     pub extends: Option<Located<String>>,
+    /// Further repositories that templates may read.
+    #[serde(default)]
+    pub sources: Vec<SourceBody>,
     /// Parameters that `--set` and values files fill.
     #[serde(default)]
     #[schemars(extend("propertyNames" = {"pattern": schema::IDENTIFIER}))]
@@ -297,6 +301,7 @@ fn finish(name: &str, chain: Vec<Loaded>) -> Result<EnvironmentSpec, Vec<Diagnos
         chain.iter().rev().map(|loaded| loaded.spec.clone()).reduce(|base, over| merge(&base, &over));
     let mut merged = merged.unwrap_or_else(Node::empty);
     moved::join(&mut merged, chain.iter().rev().map(|loaded| &loaded.spec));
+    sources::join(&mut merged, chain.iter().rev().map(|loaded| &loaded.spec));
     let body: Body = decode(&merged, "spec").map_err(|finding| vec![excerpt(*finding, &chain)])?;
     let findings: Vec<Diagnostic> =
         check(&body).into_iter().map(|finding| excerpt(finding, &chain)).collect();
@@ -341,6 +346,7 @@ fn check(body: &Body) -> Vec<Diagnostic> {
         found.extend(declared.check(&parameter.value, &parameter.spot));
     }
     check_durations(body, &mut found);
+    found.extend(sources::check(&body.sources));
     let components: BTreeSet<&str> = body.components.keys().map(Located::as_str).collect();
     found.extend(moved::check(&body.moved, &components));
     for (name, secret) in &body.secrets {

@@ -79,6 +79,13 @@ name!(
     "at most 63 lower-case letters, digits and hyphens, with a letter or digit at both ends"
 );
 name!(
+    /// The name of a source.
+    SourceName,
+    "source name",
+    is_label,
+    "at most 63 lower-case letters, digits and hyphens, with a letter or digit at both ends"
+);
+name!(
     /// The name of a parameter, a requirement or an output.
     Identifier,
     "identifier",

@@ -11,10 +11,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use crate::load::API_VERSION;
-use crate::{Located, Node, contract, environment, template};
+use crate::{Located, Node, contract, environment, lock_file, template};
 
 /// The kinds of files that have a schema.
-pub const KINDS: [&str; 3] = ["EnvironmentSpec", "Template", "Contract"];
+pub const KINDS: [&str; 4] = ["EnvironmentSpec", "Template", "Contract", lock_file::KIND];
 
 const DEFINITIONS: &str = "#/definitions/";
 /// A DNS-1123 label.
@@ -31,6 +31,8 @@ pub(crate) const KIND_AND_GROUP: &str = r"^[A-Z][A-Za-z0-9]*(\.[a-z0-9]([a-z0-9-
 pub(crate) const DURATION: &str = "^\\s*([0-9]+[smhdw])+\\s*$";
 /// `NAMESPACE/NAME`.
 pub(crate) const REFERENCE: &str = "^[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9.-]*$";
+/// A full commit id.
+pub(crate) const REVISION: &str = "^[0-9a-f]{40}$";
 /// A string that is known only once it is rendered.
 const TEMPLATE: &str = r"\{\{|\{%";
 
@@ -76,6 +78,10 @@ fn file(kind: &str, generator: &mut SchemaGenerator) -> Option<Value> {
             generator.subschema_for::<contract::Body>().to_value(),
             "contracts/NAME-vN.yaml: an interface between components",
         ),
+        lock_file::KIND => (
+            generator.subschema_for::<lock_file::Body>().to_value(),
+            "environments/NAME.lock.yaml: the commit of every source, written by `mimeo lock`",
+        ),
         _ => return None,
     };
     Some(json!({
@@ -95,7 +101,7 @@ fn file(kind: &str, generator: &mut SchemaGenerator) -> Option<Value> {
                     "description": "The name of the file or folder",
                     "type": "string",
                     "pattern": LABEL,
-                    "maxLength": if kind == "EnvironmentSpec" { 30 } else { 63 },
+                    "maxLength": if ["EnvironmentSpec", lock_file::KIND].contains(&kind) { 30 } else { 63 },
                 }},
             },
             "spec": body,

@@ -6,6 +6,7 @@
 //! - [`CaseFile`]: one file, one case.
 //! - [`Mimeo`]: runs the program, with the time of every line of its output.
 //! - [`GitRepo`]: a repository built from a fixture, commit by commit.
+//! - [`GitDaemon`]: a server of git's own protocol, that counts who asks.
 //! - [`Gitea`]: a forge: the lab's, or one of a test's own.
 //! - [`Relay`]: stands between `mimeo` and the API server, counts writes, and kills at the n-th.
 //! - [`Wire`]: hands bytes on to an API server and counts the connections.
@@ -29,6 +30,7 @@ mod etcd;
 mod fault;
 mod forge_relay;
 mod git;
+mod git_daemon;
 mod gitea;
 mod http;
 mod kubeconfig;
@@ -52,6 +54,7 @@ pub use etcd::Etcd;
 pub use fault::Fault;
 pub use forge_relay::{ForgeRelay, Harm, Traffic, Trouble};
 pub use git::GitRepo;
+pub use git_daemon::GitDaemon;
 pub use gitea::{Comment, Gitea, GiteaRepo};
 pub use kubeconfig::Kubeconfig;
 pub use mimeo::{Mimeo, Outcome, Running};

@@ -1,7 +1,5 @@
 //! `mimeo check`: is what the repository says valid? Needs no cluster.
 
-use std::sync::Arc;
-
 use check::Version;
 use clap::Args;
 use engine::{
@@ -12,7 +10,7 @@ use spec::{Diagnostic, Severity};
 
 use crate::{
     args::{Inputs, Output},
-    inputs,
+    inputs, sources,
     ui::Ui,
     views::findings::{self, Checked},
 };
@@ -68,8 +66,9 @@ pub async fn run(args: CheckArgs, ui: &Ui) -> Result<u8, Error> {
     let mut specs = Vec::new();
     for name in names {
         let request = inputs::request(commit.identity(), &args.inputs, &name)?;
-        let (survey, findings) =
-            inputs::checked(request, Arc::clone(&commit.files), versions.clone()).await?;
+        let (files, not_here) = sources::at_hand(&request, &commit.files).await?;
+        found.extend(not_here);
+        let (survey, findings) = inputs::checked(request, files, versions.clone()).await?;
         let objects = survey.rendered.as_ref().map_or(0, |rendered| rendered.objects.len());
         if let Some(rendered) = survey.rendered.as_ref().filter(|_| survey.complete) {
             // What `up` would refuse before its first request, `check` says too.

@@ -4,7 +4,7 @@ use clap::Args;
 use engine::Error;
 
 use crate::{
-    args::{Global, Inputs},
+    args::{Global, Inputs, Pinning},
     commands::connecting,
     inputs,
     ui::Ui,
@@ -27,10 +27,12 @@ pub struct DiffArgs {
     spec: String,
     #[command(flatten)]
     inputs: Inputs,
+    #[command(flatten)]
+    pinning: Pinning,
 }
 
 pub async fn run(args: DiffArgs, global: &Global, ui: &Ui) -> Result<u8, Error> {
-    let asked = inputs::asked(&args.inputs, &args.spec).await?;
+    let asked = inputs::asked(&args.inputs, &args.pinning, &args.spec, ui).await?;
     let connecting = connecting(global, ui);
     let rendered = asked.render(ui).await?;
     let session = connecting.await?;

@@ -1,12 +1,10 @@
 //! `mimeo explain`: every effective value of a spec, and where it was written. Needs no cluster.
 
-use std::sync::Arc;
-
 use clap::Args;
 use engine::Error;
 use serde_json::json;
 
-use crate::{args::Inputs, inputs, ui::Ui, views};
+use crate::{args::Inputs, inputs, sources, ui::Ui, views};
 
 /// Show every effective value of a spec, and where it comes from
 ///
@@ -33,7 +31,7 @@ pub async fn run(args: ExplainArgs, ui: &Ui) -> Result<u8, Error> {
     let commit = inputs::commit(&args.inputs.source).await?;
     inputs::say_dirty(ui, &commit);
     let request = inputs::request(commit.identity(), &args.inputs, &args.spec)?;
-    let files = Arc::clone(&commit.files);
+    let files = sources::opened(&request, &commit.files).await?;
     let explained = inputs::blocking(move || render::explain(&request, &files).map_err(Error::Found)).await?;
     let items: Vec<_> = explained
         .items

@@ -12,6 +12,7 @@ pub mod gc;
 pub mod init;
 pub mod install;
 pub mod list;
+pub mod lock;
 pub mod logs;
 pub mod plan;
 pub mod preview;
@@ -53,6 +54,7 @@ pub async fn run(cli: Cli, ui: &Ui, stop: Stop) -> Result<u8, Error> {
     let result = match cli.command {
         Command::Check(args) => check::run(args, ui).await,
         Command::Render(args) => render::run(args, ui).await,
+        Command::Lock(args) => lock::run(args, ui).await,
         Command::Init(args) => init::run(args, ui).await,
         Command::Explain(args) => explain::run(args, ui).await,
         Command::Schema(args) => schema::run(&args, ui),

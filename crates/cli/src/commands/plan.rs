@@ -10,7 +10,7 @@ use render::Request;
 use spec::{Category, Diagnostic};
 
 use crate::{
-    args::{Global, Inputs},
+    args::{Global, Inputs, Pinning},
     commands::connecting,
     inputs,
     ui::Ui,
@@ -33,13 +33,16 @@ pub struct PlanArgs {
     spec: String,
     #[command(flatten)]
     inputs: Inputs,
+    #[command(flatten)]
+    pinning: Pinning,
 }
 
 pub async fn run(args: PlanArgs, global: &Global, ui: &Ui) -> Result<u8, Error> {
-    let asked = inputs::asked(&args.inputs, &args.spec).await?;
+    let asked = inputs::asked(&args.inputs, &args.pinning, &args.spec, ui).await?;
     let connecting = connecting(global, ui);
-    let kept = kept(&asked.request, &asked.origin);
+    let mut kept = kept(&asked.request, &asked.origin);
     let rendered = asked.render(ui).await?;
+    kept.sources.clone_from(&rendered.lock.sources);
     let session = connecting.await?;
     let preview = engine::preview::preview(&session, &rendered).await?;
     let file = PlanFile::new(kept, up::lock(&rendered), &preview);
@@ -66,6 +69,7 @@ fn kept(request: &Request, origin: &up::Origin) -> PlanRequest {
         set: request.set.clone(),
         values: request.values.as_ref().map(spec::Node::to_value),
         image_map: request.image_map.clone(),
+        sources: render::Pins::new(),
     }
 }
 

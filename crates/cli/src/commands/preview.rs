@@ -16,7 +16,7 @@ use crate::{
     args::{Global, Inputs, Source},
     ci::{self, ForgeArgs},
     commands::{Stop, session, up},
-    inputs,
+    inputs, sources,
     ui::Ui,
 };
 
@@ -84,7 +84,7 @@ pub async fn run(args: PreviewArgs, global: &Global, ui: &Ui, stop: Stop) -> Res
         // refused before git sees it.
         let address = forge.place().clone_url();
         forge::branches(&address, forges.token_for(&address)).await?;
-        sources(ui, &args, &*forge, pull, forges.credentials()).await
+        both_sides(ui, &args, &*forge, pull, forges.credentials()).await
     };
     let outcome = pull_request::preview(&session, &*forge, url.number, &options, render).await?;
     ui.clear();
@@ -108,22 +108,29 @@ struct Fetched {
     parted: Option<(String, Arc<dyn Files>)>,
 }
 
-async fn sources(
+async fn both_sides(
     ui: &Ui,
     args: &PreviewArgs,
     forge: &dyn Forge,
     pull: &Pull,
     credentials: Option<Credentials>,
 ) -> Result<Sources, Error> {
-    let fetched = fetch(forge, pull, credentials).await?;
+    let fetched = fetch(forge, pull, credentials.clone()).await?;
     let short = pull.head.commit.get(..12).unwrap_or(&pull.head.commit);
     ui.say(&format!("{} at pr/{} ({short})", args.spec, pull.number));
-    let head =
-        rendered(Some(ui), args, forge, pull, (&pull.head.commit, fetched.head), &fetched.governor).await?;
+    let head = rendered(
+        Some(ui),
+        args,
+        forge,
+        pull,
+        (&pull.head.commit, fetched.head),
+        (&fetched.governor, &credentials),
+    )
+    .await?;
     let base = match fetched.parted {
         // A base that cannot be rendered leaves nothing to compare with, and is no fault of the head.
         Some((commit, files)) => {
-            rendered(None, args, forge, pull, (&commit, files), &fetched.governor).await.ok()
+            rendered(None, args, forge, pull, (&commit, files), (&fetched.governor, &credentials)).await.ok()
         }
         None => None,
     };
@@ -157,7 +164,7 @@ async fn rendered(
     forge: &dyn Forge,
     pull: &Pull,
     (revision, files): (&str, Arc<dyn Files>),
-    governor: &Governor,
+    (governor, credentials): (&Governor, &Option<Credentials>),
 ) -> Result<Rendered, Error> {
     let labels = pull.labels.iter().filter_map(|label| label.strip_prefix("mimeo/"));
     let given = Inputs {
@@ -170,6 +177,7 @@ async fn rendered(
     };
     let identity = (forge.place().identity(), format!("pr/{}", pull.number), revision.to_owned());
     let request = inputs::request(identity, &given, &args.spec)?;
+    let files = sources::governed(&request, &files, governor, credentials.as_ref()).await?;
     let (rendered, warnings) =
         inputs::rendering(request, files, Some(governor.clone())).await?.map_err(Error::Found)?;
     if let Some(ui) = ui {

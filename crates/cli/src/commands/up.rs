@@ -9,7 +9,7 @@ use serde_json::json;
 use spec::Diagnostic;
 
 use crate::{
-    args::{Global, Inputs, Output},
+    args::{Global, Inputs, Output, Pinning},
     commands::{Stop, connecting},
     inputs,
     ui::Ui,
@@ -35,8 +35,10 @@ pub struct UpArgs {
     spec: Option<String>,
     #[command(flatten)]
     inputs: Inputs,
+    #[command(flatten)]
+    pinning: Pinning,
     /// Run a plan that `mimeo plan -o FILE` made, exactly as it is; refused when the world has moved
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["spec", "rev", "name", "repository", "path", "set", "values"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["spec", "rev", "name", "repository", "path", "set", "values", "update_lock"])]
     plan: Option<std::path::PathBuf>,
     /// Show the plan and change nothing
     #[arg(long)]
@@ -68,7 +70,9 @@ pub async fn run(args: UpArgs, global: &Global, ui: &Ui, stop: Stop) -> Result<u
     let shown = args.plan.as_deref().map(read).transpose()?;
     let asked = match (&shown, &args.spec) {
         (Some(shown), _) => inputs::planned(args.inputs.source.repo.clone(), &shown.request).await?,
-        (None, spec) => inputs::asked(&args.inputs, spec.as_deref().unwrap_or_default()).await?,
+        (None, spec) => {
+            inputs::asked(&args.inputs, &args.pinning, spec.as_deref().unwrap_or_default(), ui).await?
+        }
     };
     let connecting = connecting(global, ui);
     let origin = asked.origin.clone();

@@ -2,9 +2,11 @@
 
 #![allow(dead_code, reason = "no test file uses all of it")]
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
+use std::sync::Arc;
 
-use render::Request;
+use render::{Request, SourcedFiles};
 use spec::{Files, MemoryFiles};
 use testkit::CaseFile;
 
@@ -50,6 +52,8 @@ impl Case {
                     kept.insert(path, content);
                 }
                 files = kept;
+            } else if of_source(name).is_some() {
+                // Not of this commit.
             } else if let Some(path) = name.strip_suffix(" (escaped)") {
                 files.insert(path, unescape(body));
             } else if name.contains('/') {
@@ -57,6 +61,21 @@ impl Case {
             }
         }
         files
+    }
+
+    /// Files of its commit, and those of the sources that the case has: sections `NAME:PATH`.
+    pub fn opened(&self, files: MemoryFiles) -> Arc<dyn Files> {
+        let mut sources: BTreeMap<&str, MemoryFiles> = BTreeMap::new();
+        for (name, body) in &self.sections {
+            if let Some((source, path)) = of_source(name) {
+                sources.entry(source).or_default().insert(path, body.clone());
+            }
+        }
+        let mut all = SourcedFiles::new(Arc::new(files));
+        for (name, files) in sources {
+            all.insert(name, Ok(Arc::new(files)));
+        }
+        Arc::new(all)
     }
 
     /// What it asks for.
@@ -88,6 +107,11 @@ impl Case {
         }
         request
     }
+}
+
+/// The name of a source and the path in it.
+fn of_source(section: &str) -> Option<(&str, &str)> {
+    section.split_once(':').filter(|(source, _)| !source.contains(['/', ' ']))
 }
 
 fn unescape(text: &str) -> Vec<u8> {
