@@ -305,9 +305,9 @@ fn the_same_lock_gives_the_same_bytes_on_another_machine() {
     assert_eq!(stdout(&again(&lock, &[])), wanted);
 
     // Whatever is not the same is named, and nothing is printed.
-    let version = format!("tool: {}", env!("CARGO_PKG_VERSION"));
+    let version = format!("tool: \"{}\"", env!("CARGO_PKG_VERSION"));
     for (from, to, said) in [
-        (&*version, "tool: 9.9.9", "tool: \"9.9.9\", now"),
+        (&*version, "tool: \"9.9.9\"", "tool: \"9.9.9\", now"),
         ("days: 30", "days: 31", "values: \""),
         ("ref: main\nrevision", "ref: other\nrevision", "manifests: \""),
     ] {

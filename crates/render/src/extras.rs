@@ -261,7 +261,8 @@ fn namespace(node: &Node) -> Option<NamespacePolicy> {
     (entry.key.value == "borrowed").then(|| NamespacePolicy::Borrowed(name.to_owned()))
 }
 
-/// What a spec may say but nothing acts on yet: said aloud, so that nobody relies on it.
+/// What a spec may say but nothing acts on yet: said aloud, so that nobody relies on it. What its pods would wait
+/// for in vain is refused.
 pub(crate) fn not_carried_out(body: &Body) -> Vec<Diagnostic> {
     let mut fields: Vec<(&str, Spot)> = Vec::new();
     if let Some(lifecycle) = &body.lifecycle {
@@ -272,11 +273,16 @@ pub(crate) fn not_carried_out(body: &Body) -> Vec<Diagnostic> {
             lifecycle.delete.as_ref().map(|delete| ("spec.lifecycle.delete", delete.asleep_for.spot.clone())),
         );
     }
-    fields.extend(body.secrets.keys().next().map(|name| ("spec.secrets", name.spot.clone())));
     let warn = |(field, spot): (&str, Spot)| {
         let finding =
             Diagnostic::error("SPC020", format!("`{field}` is understood, but not carried out yet"));
         spot.mark(finding.warning().on(field).help("do not rely on it"))
     };
-    fields.into_iter().map(warn).collect()
+    let refuse = |name: &Located<String>| {
+        let finding = Diagnostic::error("SPC029", "Secrets of other namespaces are not copied yet");
+        name.spot.mark(finding.on("spec.secrets").help(
+            "remove `secrets`; a password of the environment's own is made by `generates` of a template",
+        ))
+    };
+    fields.into_iter().map(warn).chain(body.secrets.keys().next().map(refuse)).collect()
 }

@@ -13,10 +13,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 
 use render::{Setting, render};
-use spec::{Diagnostic, Files, Severity};
+use spec::{Diagnostic, Severity};
 
 mod support;
 

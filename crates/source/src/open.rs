@@ -229,6 +229,26 @@ pub(crate) fn is_url(location: &str) -> Result<bool> {
 mod tests {
     use super::*;
 
+    /// What a spec may say can be opened, and what cannot be opened no spec may say.
+    #[test]
+    fn sources_of_specs_are_of_these_forms() {
+        for url in ["https://h/p", "http://h:8080/p", "ssh://git@h/p", "git@h:p/q.git", "git://h/p", "/a/b"] {
+            assert_eq!(spec::sources::wrong_url(url), None, "{url}");
+            assert!(is_url(url).is_ok(), "{url}");
+        }
+        for bad in [
+            "-x",
+            "ext::sh -c id",
+            "file:///etc",
+            "https://h/p\n",
+            "ftp://h/p",
+            "https://u:p@h/p",
+            "https://t@h/p",
+        ] {
+            assert!(is_url(bad).is_err() && spec::sources::wrong_url(bad).is_some(), "{bad}");
+        }
+    }
+
     #[test]
     fn forms() {
         for url in ["https://h/p", "ssh://git@h/p", "git@h:p/q.git", "git://h/p"] {
