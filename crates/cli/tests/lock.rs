@@ -345,3 +345,45 @@ fn a_path_is_a_source_too_and_a_full_commit_id_a_ref() {
         says(&world.run(&["lock", "qa", "--check"]), 0, "");
     }
 }
+
+/// The shipped `dbt`, unchanged, with its project in the repository, in a folder of another one, and at its root.
+#[test]
+fn a_shipped_template_takes_its_code_from_anywhere_by_one_line() {
+    let world = World::new();
+    let shipped = testkit::checkout();
+    for name in ["templates/dbt", "templates/postgres", "pipelines/flights"] {
+        world.specs.copy_below(&shipped.join(name), name).unwrap();
+    }
+    world.code.copy_below(&shipped.join("pipelines/flights"), "pipelines/flights").unwrap();
+    world.code.commit("Have the project").unwrap();
+    let root = GitRepo::new().unwrap();
+    root.copy(&shipped.join("pipelines/flights"), &[]).unwrap().commit("Begin").unwrap();
+    let sources = format!(
+        "{{name: code, url: \"{}\", ref: main}}, {{name: root, url: \"{}\", ref: main}}",
+        world.daemon.url("work"),
+        root.arg()
+    );
+    let rendered = |project: &str| {
+        world.spec(&sources, "flights");
+        let spec = "environments/qa.yaml";
+        let components = format!(
+            "warehouse: {{template: postgres, values: {{database: flights}}}}, transform: {{template: dbt, wires: {{target: \
+             warehouse}}, values: {{image: \"dbt:1\", project: \"{project}\"}}}}"
+        );
+        world.specs.edit(spec, "web: {template: web, values: {code: \"flights\"}}", &components).unwrap();
+        world.specs.commit("Switch").unwrap();
+        if !world.lock_file().exists() {
+            world.lock();
+        }
+        let text = stdout(&world.run(&["render", "qa"]));
+        // The digest is over paths as well.
+        let (kept, digests): (Vec<&str>, Vec<&str>) =
+            text.lines().partition(|line| !line.contains("checksum/project"));
+        assert_eq!(digests.len(), 1, "{text}");
+        assert!(text.contains("dbt_project.yml"), "{text}");
+        kept.join("\n")
+    };
+    let own = rendered("pipelines/flights");
+    assert_eq!(rendered("code:pipelines/flights"), own);
+    assert_eq!(rendered("root:"), own);
+}
