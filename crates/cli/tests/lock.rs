@@ -235,7 +235,7 @@ fn check_asks_nobody() {
     fs::remove_file(world.lock_file()).unwrap();
     world.specs.commit("Unlock").unwrap();
     let said = says(&world.run(&["check"]), 2, "error[LCK001]");
-    assert!(!said.contains("LCK005") && !said.contains("TPL014"), "{said}");
+    assert!(!said.contains("LCK005") && !said.contains("TPL017"), "{said}");
     assert_eq!(world.daemon.connections(), 0);
 }
 

@@ -11,6 +11,7 @@ use tera::{Context, ErrorKind, Tera};
 use crate::filters::{self, Findings};
 use crate::mark::{self, Mapped};
 use crate::scan;
+use crate::steps::{Steps, is_limit};
 
 /// Bytes that one manifest may render to.
 pub(crate) const MAX_OUTPUT: usize = 8 * 1024 * 1024;
@@ -25,6 +26,7 @@ pub(crate) struct Engine {
     sources: Vec<(String, String)>,
     commit: Arc<dyn Files>,
     findings: Findings,
+    steps: Steps,
     /// Name in Tera to path in the repository.
     paths: BTreeMap<String, String>,
 }
@@ -33,8 +35,11 @@ impl Engine {
     /// An engine without files, for the strings of specs.
     pub(crate) fn strings(commit: &Arc<dyn Files>) -> Self {
         let findings = Findings::default();
-        let tera = bare(commit, &findings);
-        Self { tera, sources: Vec::new(), commit: Arc::clone(commit), findings, paths: BTreeMap::new() }
+        let steps = Steps::default();
+        let mut tera = bare(commit, &findings);
+        steps.register(&mut tera, commit, &findings);
+        let (commit, sources) = (Arc::clone(commit), Vec::new());
+        Self { tera, sources, commit, findings, steps, paths: BTreeMap::new() }
     }
 
     /// Compiles manifests (path and text; marked) and partials (name, path and text).
@@ -47,12 +52,12 @@ impl Engine {
         let mut marked = Vec::new();
         for (path, text) in manifests {
             engine.paths.insert(path.clone(), path.clone());
-            marked.push((path.clone(), mark::mark(text)));
+            marked.push((path.clone(), engine.steps.put(path, &mark::mark(text)).into_owned()));
             engine.sources.push((path.clone(), text.clone()));
         }
         for (name, path, text) in partials {
             engine.paths.insert(name.clone(), path.clone());
-            marked.push((name.clone(), text.clone()));
+            marked.push((name.clone(), engine.steps.put(path, text).into_owned()));
             engine.sources.push((name.clone(), text.clone()));
         }
         // The plain texts first: places in their errors are right.
@@ -64,8 +69,12 @@ impl Engine {
 
     /// Renders one manifest.
     pub(crate) fn manifest(&self, path: &str, context: &Context) -> Result<Mapped, Box<Diagnostic>> {
+        self.commit.step(&path.into(), 1).map_err(|finding| Box::new(self.excerpt(*finding)))?;
         let mut out = Limited { bytes: Vec::new(), full: false };
         if let Err(error) = self.tera.render_to(path, context, &mut out) {
+            if let Some(finding) = self.limit() {
+                return Err(Box::new(self.excerpt(finding)));
+            }
             return Err(self.plain_fault(path, context, &out, &error));
         }
         let text = String::from_utf8(out.bytes).unwrap_or_default();
@@ -79,10 +88,11 @@ impl Engine {
         context: &Context,
         spot: &Spot,
     ) -> Result<Value, Box<Diagnostic>> {
-        let single = scan::single_expression(text);
+        let text = self.steps.put_at(&spot.file, spot.line, text);
+        let single = scan::single_expression(&text);
         let source = match single {
             Some(expression) => format!("{{% set __value = {expression} %}}{{{{ __value | to_json }}}}"),
-            None => text.to_owned(),
+            None => text.clone().into_owned(),
         };
         let mut out = Limited { bytes: Vec::new(), full: false };
         self.tera.render_str_to(&source, context, false, &mut out).map_err(|error| {
@@ -111,6 +121,16 @@ impl Engine {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The limit that ended a rendering. It would end another one of the same, too, and has its place.
+    fn limit(&self) -> Option<Diagnostic> {
+        let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = findings.iter().position(is_limit).map(|index| findings.swap_remove(index));
+        if limit.is_some() {
+            findings.clear();
+        }
+        limit
     }
 
     /// Renders again without marks, so that columns are those of the file.

@@ -55,7 +55,7 @@ pub(crate) fn register(tera: &mut Tera, commit: &Arc<dyn Files>, findings: &Find
 }
 
 /// Keeps a finding for whoever called Tera.
-fn tell(findings: &Findings, finding: Diagnostic) -> Error {
+pub(crate) fn tell(findings: &Findings, finding: Diagnostic) -> Error {
     let cause = finding.cause.clone();
     findings.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
     Error::message(cause)

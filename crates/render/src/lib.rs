@@ -24,6 +24,7 @@ mod rendered;
 mod request;
 mod scan;
 mod sources;
+mod steps;
 mod strings;
 mod survey;
 mod values;

@@ -14,6 +14,7 @@ use crate::names::{self, Scope};
 use crate::object::{self, Fault, Owner};
 use crate::origin::{self, Origin, Text};
 use crate::rendered::RenderedObject;
+use crate::steps;
 use crate::strings::context;
 
 /// The manifests and partials of one template, compiled.
@@ -75,9 +76,14 @@ pub(crate) struct Output {
     pub objects: Vec<RenderedObject>,
     pub findings: Vec<Diagnostic>,
     pub images: BTreeSet<String>,
+    /// Bytes of text that the manifests rendered to.
+    pub bytes: usize,
 }
 
-/// Renders all manifests of one component.
+/// Bytes that all manifests of an environment may render to.
+pub(crate) const MAX_TOTAL: usize = 32 * 1024 * 1024;
+
+/// Renders all manifests of one component, up to [`MAX_TOTAL`].
 pub(crate) fn render(
     compiled: &Compiled,
     scope: &Scope<'_>,
@@ -100,8 +106,20 @@ pub(crate) fn render(
             continue;
         }
         match compiled.engine.manifest(path, &context) {
-            Ok(mapped) => one(path, text, mapped, owner, image_map, &mut output),
-            Err(finding) => output.findings.push(*finding),
+            Ok(mapped) => {
+                output.bytes += mapped.text.len();
+                if output.bytes > MAX_TOTAL {
+                    break;
+                }
+                one(path, text, mapped, owner, image_map, &mut output);
+            }
+            Err(finding) => {
+                let ended = steps::is_limit(&finding);
+                output.findings.push(*finding);
+                if ended {
+                    break;
+                }
+            }
         }
     }
     output

@@ -15,7 +15,7 @@ const CLOSE: char = '\u{fdd1}';
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Mapped {
     pub text: String,
-    lines: Vec<usize>,
+    pub(crate) lines: Vec<usize>,
 }
 
 impl Mapped {
@@ -127,15 +127,26 @@ pub(crate) fn unmark(rendered: &str) -> Mapped {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use std::sync::Arc;
+
+    use spec::{Files, files::MemoryFiles};
     use tera::{Context, Tera};
 
     use super::*;
+    use crate::filters::Findings;
+    use crate::steps::Steps;
 
     fn render(source: &str) -> Option<String> {
+        rendered(source, &Steps::default())
+    }
+
+    fn rendered(source: &str, steps: &Steps) -> Option<String> {
         let mut context = Context::new();
         context.insert("x", &"1\n2");
         context.insert("l", &[1, 2]);
         let mut tera = Tera::default();
+        let commit: Arc<dyn Files> = Arc::new(MemoryFiles::default());
+        steps.register(&mut tera, &commit, &Findings::default());
         tera.add_raw_template("part", " p: 1\n  q: 2\n").ok()?;
         tera.render_str(source, &context, false).ok()
     }
@@ -166,10 +177,14 @@ mod tests {
             Just("{% if x %}"), Just("{%- if x -%}"), Just("{% endif %}"), Just("{%- endif -%}"), Just("{# c #}"), Just("{#- c -#}"),
             Just("{% set y %}"), Just("{% endset %}"), Just("{% filter upper %}"), Just("{% endfilter %}"), Just("{% set z = 1 %}"),
             Just("{% raw %}"), Just("{% endraw %}"), Just("{%- raw -%}"), Just("{%- endraw -%}"), Just("{% for i in l -%}"), Just("{% endfor %}"), Just("ü: "),
-            Just("{% include \"part\" %}"), Just("{%- include \"part\" -%}"),
+            Just("{% include \"part\" %}"), Just("{%- include \"part\" -%}"), Just("{%- for i in l %}"), Just("{%- set z = 1 -%}"),
+            Just("{{ [i for i in l] }}"), Just("{{ [[j for j in l if j > 1] for i in l if i < 2 or i > 3] | length }}"),
         ], 0..14)) {
             let source = pieces.concat();
             if let Some(plain) = render(&source) {
+                let steps = Steps::default();
+                let stepped = steps.put("f", &mark(&source)).into_owned();
+                prop_assert_eq!(rendered(&stepped, &steps).map(|text| unmark(&text).text), Some(plain.clone()), "{}", stepped);
                 prop_assert_eq!(render(&mark(&source)).map(|text| unmark(&text).text), Some(plain), "{}", mark(&source));
             }
         }

@@ -26,7 +26,7 @@ use crate::sources;
 use crate::strings::render_tree;
 use crate::values::{self, Effective};
 use crate::wiring::{self, Wiring};
-use crate::{offers, specs};
+use crate::{offers, specs, steps};
 
 /// What the spec and its templates say by themselves.
 pub(crate) struct Draft {
@@ -70,6 +70,8 @@ pub(crate) struct Yield {
     pub offers: Offers,
     values: Map<String, Value>,
     images: BTreeSet<String>,
+    /// Bytes of text that the manifests rendered to.
+    bytes: usize,
     pub found: Vec<Diagnostic>,
 }
 
@@ -109,6 +111,17 @@ pub(crate) fn components(prepared: &Prepared, request: &Request, files: &Arc<dyn
     let mut all = Yield::default();
     for name in order_of(&prepared.wiring) {
         component(prepared, request, files, &name, &mut all);
+        if all.bytes > manifests::MAX_TOTAL {
+            let cause = format!("the manifests together are larger than {} bytes", manifests::MAX_TOTAL);
+            let finding = Diagnostic::error("TPL004", cause).on(format!("spec.components.{name}"));
+            let spot = prepared.spec.body.components.get_key_value(name.as_str()).map(|(key, _)| &key.spot);
+            let finding = finding.help("render less of it in one environment");
+            all.found.push(spot.map_or(finding.clone(), |spot| spot.mark(finding)));
+            break;
+        }
+        if all.found.iter().any(steps::is_limit) {
+            break;
+        }
     }
     all
 }
@@ -399,6 +412,7 @@ fn instance(
     let failed = found.iter().any(|finding| finding.severity == Severity::Error);
     all.found.extend(located(found, prepared, template));
     all.images.extend(output.images);
+    all.bytes += output.bytes;
     all.objects.append(&mut output.objects);
     if !failed {
         all.offers.insert(name.value.clone(), provides.clone());

@@ -17,6 +17,8 @@ pub(crate) enum Part<'a> {
 pub(crate) struct Tag<'a> {
     /// Byte offset of its first brace.
     pub at: usize,
+    /// Byte offset behind its last brace.
+    pub end: usize,
     /// `{% … %}`.
     pub statement: bool,
     /// Opened with a hyphen, which eats the white space before it.
@@ -138,7 +140,7 @@ fn tag(source: &str, open: usize) -> (Tag<'_>, usize) {
         }
         at += length;
     };
-    (Tag { at: open, statement, trims_before, tokens }, end)
+    (Tag { at: open, end, statement, trims_before, tokens }, end)
 }
 
 fn token_length(rest: &str, first: char) -> usize {

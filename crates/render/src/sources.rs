@@ -223,7 +223,7 @@ impl<'a> Named<'a> {
 
     /// The finding about a path whose source is not there.
     pub(crate) fn unknown(&self) -> Box<Diagnostic> {
-        let finding = Diagnostic::error("TPL014", format!("the spec has no source `{}`", self.source));
+        let finding = Diagnostic::error("TPL017", format!("the spec has no source `{}`", self.source));
         Box::new(
             finding.help(
                 "declare it in `sources`; without a source, give a path from the root of the repository",

@@ -25,7 +25,7 @@ const EXPECTED_SECTIONS: [&str; 4] = ["diagnostics", "explained", "manifests", "
 
 /// Name of each expectation to what really came.
 fn actual(case: &Case) -> BTreeMap<String, String> {
-    let files = case.opened(case.files());
+    let files = case.limited();
     let mut actual = BTreeMap::new();
     if case.section("explained").is_some() {
         let said = match render::explain(&case.request(), &files) {
@@ -154,6 +154,8 @@ fn every_code_has_a_case() {
         "SPC012",
         // Only a pull request is governed; in governed.rs. What is on this machine; in crates/cli/tests/lock.rs.
         "LCK004", "LCK005",
+        // Memory is not counted here; in crates/cli/tests/limits.rs.
+        "TPL014",
     ]);
     let mut written = String::new();
     for case in cases("spec").iter().chain(&cases("render")) {

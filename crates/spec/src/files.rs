@@ -1,6 +1,7 @@
 //! The files of one commit, as a value that can be looked up.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -31,6 +32,16 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// When the folder is reached through something that is not a folder.
     fn tree_id(&self, folder: &str) -> Result<Option<String>, Box<Diagnostic>>;
+
+    /// Told of each step of a rendering: the statement at this line of a template is about to run. Whoever
+    /// limits what a rendering may take ends it here; without limits every step is taken.
+    ///
+    /// # Errors
+    /// The limit that is reached, at this line.
+    fn step(&self, file: &Arc<str>, line: usize) -> Result<(), Box<Diagnostic>> {
+        let _ = (file, line);
+        Ok(())
+    }
 }
 
 /// Reads a file as text.
