@@ -554,14 +554,30 @@ fn a_fork_waits_for_an_approval_of_its_very_commit() -> Result<()> {
         approve(&second, &bot.token)?.expect(0)?;
         request.preview().succeed()?;
         request.shows("ready", &second, true).context("approved again")?;
+
+        // A third head whose template takes all memory: it ends apart, and the environment stays as it is.
+        let grows = "{%- set_global t = '0123456789' %}\n{%- for a in range(end=64) %}\n{%- set_global t = t ~ t %}\n{%- endfor %}\n";
+        repo.write("templates/notes/manifests/grows.yaml", grows)?.commit("And now without end")?;
+        let third = fork.push(&repo, "feature")?;
+        remote.wait_head(request.number, &third)?;
+        approve(&third, &bot.token)?.expect(0)?;
+        let place = "templates/notes/manifests/grows.yaml:3";
+        let ended = request.preview().run()?.expect(2)?.says(["TPL014", place])?;
+        let failed = request.shows("failed", &third, true).context("it cannot be rendered")?;
+        ensure!(
+            failed.body.contains("TPL014") && failed.body.contains(place),
+            "it says where: {}",
+            failed.body
+        );
+        ensure!(request.map("notes", "text")? == "b", "the last good head stays");
         remote.close_pull(request.number)?;
         request.preview().succeed()?;
-        request.shows("gone", &second, false)?;
+        request.shows("gone", &third, false)?;
         // An approval does not outlive the pull request.
         remote.reopen_pull(request.number)?;
         request.preview().run()?.expect(3)?.says(["PRV001"])?;
-        request.shows("waiting", &second, false)?;
-        keeps_token(&request, &[refused, own, approved, up])
+        request.shows("waiting", &third, false)?;
+        keeps_token(&request, &[refused, own, approved, up, ended])
     })
 }
 

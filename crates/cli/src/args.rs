@@ -180,4 +180,7 @@ pub struct Inputs {
     /// YAML file that maps images as written to images as pulled; the map enters the lock
     #[arg(long, value_name = "FILE", env = "MIMEO_IMAGE_MAP")]
     pub image_map: Option<PathBuf>,
+    /// Render in a process without files, network or rights; always done where no branch was named
+    #[arg(long)]
+    pub sandbox: bool,
 }

@@ -1,10 +1,11 @@
 //! From the command line to a rendering: open, resolve, read, render.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use cluster::RefKind;
 use engine::{Error, plan_file::PlanRequest, up::Origin};
-use render::{Governor, Rendered, Request, Survey};
+use render::{Explained, Rendered, Request, Survey};
+use sandbox::{Answer, Mode, Sources, Task};
 use source::{Repository, Resolved};
 use spec::{Diagnostic, Files, Node, Spot};
 
@@ -30,6 +31,16 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// Where it is rendered: apart when that is asked for, or when nothing says who wrote it.
+    pub fn mode(&self, sandbox: bool) -> Mode {
+        if sandbox || !self.resolved.of_branch { Mode::apart() } else { Mode::Here }
+    }
+
+    /// Its files alone.
+    pub fn sources(&self) -> Sources {
+        Sources { files: Arc::clone(&self.files), governor: None }
+    }
+
     /// Repository, ref name and revision.
     pub fn identity(&self) -> (String, String, String) {
         (self.repository.clone(), self.resolved.ref_name.clone(), self.resolved.revision.clone())
@@ -95,12 +106,14 @@ pub struct Asked {
     pub commit: Commit,
     /// Where the commit comes from.
     pub origin: Origin,
+    /// Where it is rendered.
+    mode: Mode,
 }
 
 impl Asked {
     /// Renders it, and says what a person should know about it.
     pub async fn render(self, ui: &Ui) -> Result<Rendered, Error> {
-        render(ui, self.request, &self.commit).await
+        render(ui, self.request, &self.commit, self.mode).await
     }
 }
 
@@ -112,17 +125,17 @@ pub async fn asked(inputs: &Inputs, pinning: &Pinning, spec: &str, ui: &Ui) -> R
         request.pins = Some(sources::update(&request, &commit, ui).await?);
     }
     commit.files = sources::opened(&request, &commit.files).await?;
-    Ok(Asked { request, origin: origin(&commit), commit })
+    let mode = commit.mode(inputs.sandbox);
+    Ok(Asked { request, origin: origin(&commit), commit, mode })
 }
 
 /// Renders what was asked for.
-pub async fn render(ui: &Ui, request: Request, commit: &Commit) -> Result<Rendered, Error> {
+async fn render(ui: &Ui, request: Request, commit: &Commit, mode: Mode) -> Result<Rendered, Error> {
     let short = commit.resolved.revision.get(..12).unwrap_or(&commit.resolved.revision);
     let (reference, summary) = (plain(&commit.resolved.ref_name), plain(&commit.resolved.summary));
     ui.say(&format!("{} at {reference} ({short} {summary})", request.spec));
     say_dirty(ui, commit);
-    let files = Arc::clone(&commit.files);
-    let (rendered, warnings) = rendering(request, files, None).await?.map_err(Error::Found)?;
+    let (rendered, warnings) = rendering(request, commit.sources(), mode).await?.map_err(Error::Found)?;
     for (name, pin) in &rendered.lock.sources {
         let short = pin.revision.get(..12).unwrap_or(&pin.revision);
         ui.say(&format!("source {name} at {} ({short})", plain(&pin.r#ref)));
@@ -154,7 +167,8 @@ pub async fn planned(repo: Option<String>, plan: &PlanRequest) -> Result<Asked, 
     };
     commit.files = sources::opened(&request, &commit.files).await?;
     let origin = Origin { ref_kind: plan.ref_kind, ..origin(&commit) };
-    Ok(Asked { request, commit, origin })
+    let mode = commit.mode(false);
+    Ok(Asked { request, commit, origin, mode })
 }
 
 /// What the garbage collector needs to look at the commit's ref again.
@@ -185,62 +199,57 @@ pub async fn repository(source: &Source) -> Result<String, Error> {
     .await
 }
 
-/// Longest time a rendering may take. A real one takes milliseconds; a template can loop for hours.
-const RENDER_DEADLINE: Duration = Duration::from_secs(20);
-
-/// Renders off the async threads, within the deadline.
-pub async fn rendering(
-    request: Request,
-    files: Arc<dyn Files>,
-    governor: Option<Governor>,
-) -> Result<Outcome, Error> {
-    let spec = request.spec.clone();
-    let work = blocking(move || {
-        Ok(match governor {
-            Some(governor) => render::render_governed(&request, &files, &governor),
-            None => render::render(&request, &files),
-        })
-    });
-    match tokio::time::timeout(RENDER_DEADLINE, work).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(too_long(&spec)),
+/// Renders off the async threads, within the limits of the sandbox.
+pub async fn rendering(request: Request, sources: Sources, mode: Mode) -> Result<Outcome, Error> {
+    match limited(Task::Render(request), sources, mode).await? {
+        Answer::Rendered(outcome) => Ok(outcome.map(|(rendered, warnings)| (*rendered, warnings))),
+        other => Err(unexpected(&other)),
     }
 }
 
 /// Looks at everything one spec makes, as far as its mistakes allow, for versions of Kubernetes.
 pub async fn checked(
     request: Request,
-    files: Arc<dyn Files>,
+    sources: Sources,
+    mode: Mode,
     versions: Vec<check::Version>,
 ) -> Result<(Survey, Vec<Diagnostic>), Error> {
-    let spec = request.spec.clone();
-    let work = blocking(move || {
-        let survey = render::survey(&request, &files);
-        let other = Request { ref_name: "the/other-branch".to_owned(), ..request };
-        let twin = survey.complete.then(|| render::render(&other, &files).ok()).flatten();
-        let found = survey.rendered.as_ref().map(|rendered| {
-            let twin = twin.as_ref().map(|(twin, _)| twin);
-            let complete = survey.complete;
-            check::check(&check::Question { rendered, complete, twin, versions: &versions })
-        });
-        Ok((survey, found.unwrap_or_default()))
-    });
-    match tokio::time::timeout(RENDER_DEADLINE, work).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(too_long(&spec)),
+    match limited(Task::Check(request, versions), sources, mode).await? {
+        Answer::Checked(survey, found) => Ok((*survey, found)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Every effective value of a spec.
+pub async fn explained(request: Request, sources: Sources, mode: Mode) -> Result<Explained, Error> {
+    match limited(Task::Explain(request), sources, mode).await? {
+        Answer::Explained(outcome) => outcome.map_err(Error::Found),
+        other => Err(unexpected(&other)),
     }
 }
 
 /// What is wrong with the templates of a commit by themselves.
 pub async fn templates(inputs: &Inputs, commit: &Commit) -> Result<Vec<Diagnostic>, Error> {
-    let (root, files) = (inputs.path.trim_matches('/').to_owned(), Arc::clone(&commit.files));
-    blocking(move || Ok(render::templates(&root, &files))).await
+    let task = Task::Templates(inputs.path.trim_matches('/').to_owned());
+    match limited(task, commit.sources(), commit.mode(inputs.sandbox)).await? {
+        Answer::Templates(found) => Ok(found),
+        other => Err(unexpected(&other)),
+    }
 }
 
-fn too_long(spec: &str) -> Error {
-    Diagnostic::error("TPL003", "rendering takes longer than 20 s")
-        .on(format!("environments/{spec}.yaml"))
-        .help("Look for loops in the templates of its components")
+async fn limited(task: Task, sources: Sources, mode: Mode) -> Result<Answer, Error> {
+    blocking(move || sandbox::run(task, &sources, &mode).map_err(|finding| Error::from(*finding))).await
+}
+
+fn unexpected(answer: &Answer) -> Error {
+    let kind = match answer {
+        Answer::Rendered(_) => "a rendering",
+        Answer::Checked(..) => "a check",
+        Answer::Explained(_) => "values",
+        Answer::Templates(_) => "templates",
+    };
+    Diagnostic::error("BUG001", format!("a worker stopped: it answered with {kind}"))
+        .help("Please report this with the command you ran")
         .into()
 }
 

@@ -18,6 +18,10 @@ use clap::Parser as _;
 use crate::args::{Cli, Command};
 
 fn main() -> ExitCode {
+    // Before there is any thread: a process that renders for another is nothing else.
+    if std::env::args_os().nth(1).is_some_and(|first| first == sandbox::ARGUMENT) {
+        return sandbox::child();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(_) => return ExitCode::from(4),

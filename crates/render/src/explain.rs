@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use spec::node::Kind;
 use spec::{Diagnostic, Files, Located, Node, Spot};
@@ -18,7 +18,7 @@ use crate::strings::render_tree;
 use crate::values::Effective;
 
 /// A spec at one commit, value by value.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explained {
     /// The environment it is for.
     pub env: Env,
@@ -29,7 +29,7 @@ pub struct Explained {
 }
 
 /// One effective value.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Setting {
     /// Path below `spec`, such as `components.warehouse.values.storage`.
     pub name: String,
@@ -41,15 +41,15 @@ pub struct Setting {
     #[serde(flatten)]
     pub place: Option<spec::Place>,
     /// The template it was rendered from, as written.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
     /// A reference to a Secret, whose content nobody here knows.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub secret: bool,
 }
 
 /// What gives a value; the later ones win.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layer {
     /// The default of a parameter, in a spec or a template.

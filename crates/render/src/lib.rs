@@ -4,6 +4,7 @@
 //! Pure: no clock, network, file system, environment variable or async runtime; the same input gives
 //! the same bytes on any machine.
 
+mod carried;
 mod declared;
 mod engine;
 mod explain;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 
 use spec::{Diagnostic, Files};
 
+pub use carried::Carried;
 pub use explain::{Explained, Layer, Setting};
 pub use kinds::is_cluster_scoped;
 pub use lock::LOCK_VERSION;
@@ -42,6 +44,7 @@ pub use rendered::*;
 pub use request::{Governor, Request};
 pub use sources::{Source, SourcedFiles};
 pub use spec::lock_file::{Pin, Pins};
+pub use steps::is_limit;
 pub use survey::Survey;
 
 /// Renders one environment. Warnings come with the result; errors come all that can be found at once.

@@ -9,9 +9,9 @@ use crate::mark::Mapped;
 
 /// A rendered manifest file and the template it came from.
 pub(crate) struct Text {
-    path: String,
-    source: String,
-    mapped: Mapped,
+    pub(crate) path: String,
+    pub(crate) source: String,
+    pub(crate) mapped: Mapped,
     /// Its documents with places, read only when there is something to say about a field.
     nodes: OnceLock<Vec<Node>>,
 }
@@ -31,10 +31,10 @@ impl Text {
 /// are always equal.
 #[derive(Clone, Default)]
 pub struct Origin {
-    text: Option<Arc<Text>>,
-    document: usize,
+    pub(crate) text: Option<Arc<Text>>,
+    pub(crate) document: usize,
     /// Its place in a `kind: List`.
-    item: Option<usize>,
+    pub(crate) item: Option<usize>,
 }
 
 impl Origin {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use serde::{Deserialize, Serialize};
 use spec::lock_file::Pins;
 use spec::{Files, Node};
 
@@ -15,7 +16,7 @@ pub struct Governor {
 }
 
 /// Everything beside the commit that a rendering depends on.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// Name of the environment spec.
     pub spec: String,
@@ -30,6 +31,7 @@ pub struct Request {
     /// `--set name=value`, in the order given.
     pub set: Vec<(String, String)>,
     /// The content of `--values FILE`: name to value, with places in that file.
+    #[serde(with = "crate::carried::node")]
     pub values: Option<Node>,
     /// Image as written to the image used instead.
     pub image_map: BTreeMap<String, String>,

@@ -195,6 +195,10 @@ impl Files for SourcedFiles {
     fn tree_id(&self, folder: &str) -> Result<Option<String>, Box<Diagnostic>> {
         self.ask(folder, |files, folder| files.tree_id(folder)).map(|(found, _)| found)
     }
+
+    fn step(&self, file: &Arc<str>, line: usize) -> Result<(), Box<Diagnostic>> {
+        self.commit.step(file, line)
+    }
 }
 
 /// A path that may name a source.

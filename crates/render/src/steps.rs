@@ -22,13 +22,17 @@ const FILTER: &str = "__mimeo_step";
 const LIMITS: [&str; 2] = ["TPL003", "TPL014"];
 
 /// Whether a finding is about a limit of the whole rendering.
-pub(crate) fn is_limit(finding: &Diagnostic) -> bool {
+#[must_use]
+pub fn is_limit(finding: &Diagnostic) -> bool {
     LIMITS.contains(&finding.code)
 }
 
+/// A file and a line of it, from 1.
+type Place = (Arc<str>, usize);
+
 /// The places steps are taken at; a step names its own by its index.
 #[derive(Clone, Default)]
-pub(crate) struct Steps(Arc<RwLock<Vec<(Arc<str>, usize)>>>);
+pub(crate) struct Steps(Arc<RwLock<Vec<Place>>>);
 
 impl Steps {
     /// Makes the filter known.
@@ -167,13 +171,12 @@ fn comprehensions(tag: &Tag<'_>, wanted: &mut Vec<Step>) {
             (TokenKind::Punct("(" | "{"), _) => {
                 open.push(Open { list: false, begun: None, conditional: false });
             }
-            (TokenKind::Punct("]" | ")" | "}"), _) => match open.pop() {
-                Some(Open { begun: Some(of), conditional, .. }) => {
+            (TokenKind::Punct("]" | ")" | "}"), _) => {
+                if let Some(Open { begun: Some(of), conditional, .. }) = open.pop() {
                     let form = if conditional { Form::Close } else { Form::Condition };
                     wanted.push(Step { at: token.at, of, form });
                 }
-                _ => {}
-            },
+            }
             (TokenKind::Ident("for"), Some(last)) if last.list && !attribute => last.begun = Some(token.at),
             (TokenKind::Ident("if"), Some(last)) if !attribute => {
                 if let Some(of) = last.begun.filter(|_| !last.conditional) {

@@ -53,6 +53,15 @@ impl Repository {
     }
 }
 
+/// The remote that the repository takes its identity from; where none has a network address, the first.
+pub(crate) fn own_remote(git: &git2::Repository) -> Option<String> {
+    let is_own = |remote: &String| {
+        git.find_remote(remote).is_ok_and(|remote| remote.url().ok().and_then(network_identity).is_some())
+    };
+    let remotes = remotes(git);
+    remotes.iter().find(|remote| is_own(remote)).or(remotes.first()).cloned()
+}
+
 /// An `https://user:token@host/…` loses its user; an SSH user is part of the address.
 fn without_credentials(url: &str) -> String {
     match url.split_once("://") {

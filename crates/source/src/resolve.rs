@@ -3,6 +3,7 @@
 use git2::{ErrorCode, Oid, Repository as Git};
 use spec::near;
 
+use crate::identity::own_remote;
 use crate::{Error, Repository, Result};
 
 /// One commit, and the ref that gives the environment its identity.
@@ -14,6 +15,10 @@ pub struct Resolved {
     pub ref_name: String,
     /// What `ref_name` is the name of.
     pub ref_kind: RefKind,
+    /// It was found by a branch: one of this clone, or of the remote that the repository takes its identity
+    /// from. So it was put there by somebody who may write to the repository, which nothing says of a tag of
+    /// unknown origin, of a bare commit or of a detached HEAD.
+    pub of_branch: bool,
     /// The work tree differs from its HEAD; what differs is ignored.
     pub dirty: bool,
     /// Message of the commit, first line.
@@ -35,6 +40,7 @@ pub enum RefKind {
 struct Found {
     commit: Oid,
     reference: Option<(String, RefKind)>,
+    of_branch: bool,
 }
 
 impl Repository {
@@ -54,6 +60,7 @@ impl Repository {
             None => self.current(&git)?,
             Some(rev) => self.find(&git, rev)?,
         };
+        let of_branch = found.of_branch;
         let (ref_name, ref_kind) = match (name, found.reference) {
             (Some(name), _) => (name.to_owned(), RefKind::Name),
             (None, Some(reference)) => reference,
@@ -68,7 +75,7 @@ impl Repository {
         let commit = git.find_commit(found.commit).map_err(self.failed("reading a commit"))?;
         let summary = String::from_utf8_lossy(commit.summary_bytes().unwrap_or_default()).into_owned();
         let revision = found.commit.to_string();
-        Ok(Resolved { revision, ref_name, ref_kind, dirty: is_dirty(&git), summary })
+        Ok(Resolved { revision, ref_name, ref_kind, of_branch, dirty: is_dirty(&git), summary })
     }
 
     fn current(&self, git: &Git) -> Result<Found> {
@@ -86,7 +93,7 @@ impl Repository {
         } else {
             head.shorthand().ok().map(|name| (name.to_owned(), RefKind::Branch))
         };
-        Ok(Found { commit, reference })
+        Ok(Found { commit, reference, of_branch: !detached })
     }
 
     fn find(&self, git: &Git, rev: &str) -> Result<Found> {
@@ -104,13 +111,14 @@ impl Repository {
                 .map_err(|_| Error::NoCommit { revision: rev.to_owned(), what: what_is_tagged(&reference) })?
                 .id();
             let kind = if reference.is_tag() { RefKind::Tag } else { RefKind::Branch };
-            return Ok(Found { commit, reference: Some((ref_name, kind)) });
+            let of_branch = reference.is_branch() || is_of_own_remote(git, &reference);
+            return Ok(Found { commit, reference: Some((ref_name, kind)), of_branch });
         }
         // A commit counted from a ref, as `main~2`.
         if rev.contains(['~', '^']) && !rev.contains("..") {
             let commit = git.revparse_single(rev).and_then(|object| object.peel_to_commit());
             return match commit {
-                Ok(commit) => Ok(Found { commit: commit.id(), reference: None }),
+                Ok(commit) => Ok(Found { commit: commit.id(), reference: None, of_branch: false }),
                 Err(_) => Err(self.unknown(git, rev)),
             };
         }
@@ -123,7 +131,7 @@ impl Repository {
             return Err(self.unknown(git, rev));
         }
         match git.find_commit_by_prefix(rev) {
-            Ok(commit) => Ok(Found { commit: commit.id(), reference: None }),
+            Ok(commit) => Ok(Found { commit: commit.id(), reference: None, of_branch: false }),
             Err(error) if error.code() == ErrorCode::Ambiguous => {
                 Err(Error::Ambiguous { revision: rev.to_owned() })
             }
@@ -185,6 +193,12 @@ fn short_name(git: &Git, full: &str) -> Option<String> {
         .iter()
         .find_map(|remote| Some(remote_name.strip_prefix(remote.as_str())?.strip_prefix('/')?.to_owned()))?;
     (name != "HEAD").then_some(name)
+}
+
+/// Whether a ref follows a branch of the remote that the repository takes its identity from.
+fn is_of_own_remote(git: &Git, reference: &git2::Reference<'_>) -> bool {
+    let own = own_remote(git).map(|remote| format!("refs/remotes/{remote}/"));
+    own.is_some_and(|own| reference.name().is_ok_and(|name| name.starts_with(&own)))
 }
 
 /// Names of the remotes, `origin` first.

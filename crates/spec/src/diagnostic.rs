@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Where in the repository a finding points, at the commit that was read.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     /// Path from the root of the repository.
     pub file: String,
@@ -22,7 +22,7 @@ impl fmt::Display for Place {
 }
 
 /// How much a finding weighs: errors stop `up` and make `check` exit 2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The rendering is invalid, or unsafe for others.
@@ -34,7 +34,7 @@ pub enum Severity {
 }
 
 /// What a failure means to whoever called; it decides the exit code of the command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Category {
     /// Wrong usage, or a spec, template or revision that is wrong: exit 2.

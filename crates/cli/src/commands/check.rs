@@ -68,7 +68,9 @@ pub async fn run(args: CheckArgs, ui: &Ui) -> Result<u8, Error> {
         let request = inputs::request(commit.identity(), &args.inputs, &name)?;
         let (files, not_here) = sources::at_hand(&request, &commit.files).await?;
         found.extend(not_here);
-        let (survey, findings) = inputs::checked(request, files, versions.clone()).await?;
+        let read = sandbox::Sources { files, governor: None };
+        let mode = commit.mode(args.inputs.sandbox);
+        let (survey, findings) = inputs::checked(request, read, mode, versions.clone()).await?;
         let objects = survey.rendered.as_ref().map_or(0, |rendered| rendered.objects.len());
         if let Some(rendered) = survey.rendered.as_ref().filter(|_| survey.complete) {
             // What `up` would refuse before its first request, `check` says too.

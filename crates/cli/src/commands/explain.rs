@@ -32,7 +32,8 @@ pub async fn run(args: ExplainArgs, ui: &Ui) -> Result<u8, Error> {
     inputs::say_dirty(ui, &commit);
     let request = inputs::request(commit.identity(), &args.inputs, &args.spec)?;
     let files = sources::opened(&request, &commit.files).await?;
-    let explained = inputs::blocking(move || render::explain(&request, &files).map_err(Error::Found)).await?;
+    let read = sandbox::Sources { files, governor: None };
+    let explained = inputs::explained(request, read, commit.mode(args.inputs.sandbox)).await?;
     let items: Vec<_> = explained
         .items
         .into_iter()

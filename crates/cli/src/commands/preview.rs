@@ -8,7 +8,8 @@ use engine::{
     pull_request::{self, Outcome, Sources},
 };
 use forge::{Forge, Pull, PullUrl};
-use render::{Governor, Rendered};
+use render::Rendered;
+use sandbox::Mode;
 use source::{Credentials, Repository};
 use spec::Files;
 
@@ -103,7 +104,8 @@ pub async fn run(args: PreviewArgs, global: &Global, ui: &Ui, stop: Stop) -> Res
 /// What the pull request is, read from git objects.
 struct Fetched {
     head: Arc<dyn Files>,
-    governor: Governor,
+    /// Commit and files of the base branch, which decides over lifecycle and policy.
+    governor: (String, Arc<dyn Files>),
     /// Where the two histories part.
     parted: Option<(String, Arc<dyn Files>)>,
 }
@@ -151,7 +153,7 @@ async fn fetch(forge: &dyn Forge, pull: &Pull, credentials: Option<Credentials>)
         let parted = repository.merge_base(&pull.head.commit, &tip).map_err(failed)?;
         Ok(Fetched {
             head: tree(&pull.head.commit)?,
-            governor: Governor { revision: tip.clone(), files: tree(&tip)? },
+            governor: (tip.clone(), tree(&tip)?),
             parted: parted.map(|commit| tree(&commit).map(|files| (commit, files))).transpose()?,
         })
     })
@@ -174,12 +176,15 @@ async fn rendered(
         set: labels.filter(|label| label.contains('=')).map(str::to_owned).chain(args.set.clone()).collect(),
         values: None,
         image_map: args.image_map.clone(),
+        sandbox: true,
     };
     let identity = (forge.place().identity(), format!("pr/{}", pull.number), revision.to_owned());
     let request = inputs::request(identity, &given, &args.spec)?;
     let files = sources::governed(&request, &files, governor, credentials.as_ref()).await?;
+    let sources = sandbox::Sources { files, governor: Some((governor.revision.clone(), Arc::clone(&governor.files))) };
+    // Whoever opened the pull request, nobody has taken it over yet.
     let (rendered, warnings) =
-        inputs::rendering(request, files, Some(governor.clone())).await?.map_err(Error::Found)?;
+        inputs::rendering(request, sources, Mode::apart()).await?.map_err(Error::Found)?;
     if let Some(ui) = ui {
         ui.warn(&warnings);
     }
