@@ -37,11 +37,17 @@ fn tries() -> Vec<Try> {
         ("make a UDP socket", Box::new(|| UdpSocket::bind("127.0.0.1:0").map(drop))),
         ("make a pair of sockets", Box::new(|| UnixStream::pair().map(drop))),
         ("start a program", Box::new(|| Command::new("/bin/true").status().map(drop))),
-        ("make a thread", Box::new(|| std::thread::Builder::new().spawn(|| ()).map(drop))),
+        ("make a thread", Box::new(thread)),
         ("set a limit", Box::new(move || Ok(setrlimit(Resource::Nofile, limit)?))),
         ("signal another process", Box::new(move || Ok(kill_process(parent, Signal::CONT)?))),
         ("change the folder", Box::new(|| std::env::set_current_dir("/"))),
     ]
+}
+
+/// Waited for: one that has only just begun would still need what is about to be taken away.
+fn thread() -> io::Result<()> {
+    let made = std::thread::Builder::new().spawn(|| ())?;
+    made.join().map_err(|_| io::ErrorKind::Other.into())
 }
 
 /// Not a test of its own: the process that is enclosed.
