@@ -178,6 +178,8 @@ mod tests {
             Just("{% set y %}"), Just("{% endset %}"), Just("{% filter upper %}"), Just("{% endfilter %}"), Just("{% set z = 1 %}"),
             Just("{% raw %}"), Just("{% endraw %}"), Just("{%- raw -%}"), Just("{%- endraw -%}"), Just("{% for i in l -%}"), Just("{% endfor %}"), Just("ü: "),
             Just("{% include \"part\" %}"), Just("{%- include \"part\" -%}"), Just("{%- for i in l %}"), Just("{%- set z = 1 -%}"),
+            Just("{% for i in l -%} \n {{ i }} {%- endfor %}"), Just("{%- for i in l %} \n {{ i }} {% endfor -%}"),
+            Just("a \n {%- set z = 1 %} \n "), Just("a \n {%- include \"part\" %} \n "),
             Just("{{ [i for i in l] }}"), Just("{{ [[j for j in l if j > 1] for i in l if i < 2 or i > 3] | length }}"),
         ], 0..14)) {
             let source = pieces.concat();
