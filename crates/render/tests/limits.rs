@@ -1,7 +1,5 @@
 //! Limits that take long to reach: only with `MIMEO_SOAK=1`.
 
-#![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
-
 use std::sync::Arc;
 
 use render::{Request, render};
