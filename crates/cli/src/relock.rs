@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use engine::Error;
 use render::{Governor, LOCK_VERSION, Lock, Rendered, Request};
+use sandbox::{Mode, Sources};
 use source::{Network, Repository};
 use spec::{Category, Diagnostic, Files, Node, Spot, lock_file};
 
@@ -39,7 +40,10 @@ pub async fn render(repo: Option<String>, lock: Lock, ui: &Ui) -> Result<Rendere
     let (files, governor) = commits(repo, &lock).await?;
     let request = request(&lock);
     let files = sources::opened(&request, &files).await?;
-    let (rendered, warnings) = inputs::rendering(request, files, governor).await?.map_err(Error::Found)?;
+    let governor = governor.map(|governor| (governor.revision, governor.files));
+    // Nobody says which branch the commit is of.
+    let rendering = inputs::rendering(request, Sources { files, governor }, Mode::apart());
+    let (rendered, warnings) = rendering.await?.map_err(Error::Found)?;
     ui.warn(&warnings);
     let differences = lock.differences(&rendered.lock);
     if differences.is_empty() {

@@ -153,8 +153,7 @@ fn every_code_has_a_case() {
         // `--set` is split by the command line; in spec::parameter.
         "SPC012",
         // Only a pull request is governed; in governed.rs. What is on this machine; in crates/cli/tests/lock.rs.
-        "LCK004", "LCK005",
-        // Memory is not counted here; in crates/cli/tests/limits.rs.
+        "LCK004", "LCK005", // Memory is not counted here; in crates/cli/tests/limits.rs.
         "TPL014",
     ]);
     let mut written = String::new();

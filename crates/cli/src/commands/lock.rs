@@ -41,8 +41,14 @@ pub struct LockArgs {
 }
 
 pub async fn run(args: LockArgs, ui: &Ui) -> Result<u8, Error> {
-    let inputs =
-        Inputs { source: args.source, path: args.path, set: Vec::new(), values: None, image_map: None };
+    let inputs = Inputs {
+        source: args.source,
+        path: args.path,
+        set: Vec::new(),
+        values: None,
+        image_map: None,
+        sandbox: false,
+    };
     let commit = inputs::commit(&inputs.source).await?;
     inputs::say_dirty(ui, &commit);
     let request = inputs::request(commit.identity(), &inputs, &args.spec)?;

@@ -8,7 +8,7 @@ use engine::{
     pull_request::{self, Outcome, Sources},
 };
 use forge::{Forge, Pull, PullUrl};
-use render::Rendered;
+use render::{Governor, Rendered};
 use sandbox::Mode;
 use source::{Credentials, Repository};
 use spec::Files;
@@ -105,7 +105,7 @@ pub async fn run(args: PreviewArgs, global: &Global, ui: &Ui, stop: Stop) -> Res
 struct Fetched {
     head: Arc<dyn Files>,
     /// Commit and files of the base branch, which decides over lifecycle and policy.
-    governor: (String, Arc<dyn Files>),
+    governor: Governor,
     /// Where the two histories part.
     parted: Option<(String, Arc<dyn Files>)>,
 }
@@ -153,7 +153,7 @@ async fn fetch(forge: &dyn Forge, pull: &Pull, credentials: Option<Credentials>)
         let parted = repository.merge_base(&pull.head.commit, &tip).map_err(failed)?;
         Ok(Fetched {
             head: tree(&pull.head.commit)?,
-            governor: (tip.clone(), tree(&tip)?),
+            governor: Governor { revision: tip.clone(), files: tree(&tip)? },
             parted: parted.map(|commit| tree(&commit).map(|files| (commit, files))).transpose()?,
         })
     })
@@ -181,7 +181,8 @@ async fn rendered(
     let identity = (forge.place().identity(), format!("pr/{}", pull.number), revision.to_owned());
     let request = inputs::request(identity, &given, &args.spec)?;
     let files = sources::governed(&request, &files, governor, credentials.as_ref()).await?;
-    let sources = sandbox::Sources { files, governor: Some((governor.revision.clone(), Arc::clone(&governor.files))) };
+    let sources =
+        sandbox::Sources { files, governor: Some((governor.revision.clone(), Arc::clone(&governor.files))) };
     // Whoever opened the pull request, nobody has taken it over yet.
     let (rendered, warnings) =
         inputs::rendering(request, sources, Mode::apart()).await?.map_err(Error::Found)?;
