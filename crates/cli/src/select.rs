@@ -8,14 +8,19 @@ use crate::{args::Source, inputs};
 
 /// The receipt of an environment that was taken down already: `down` twice is no error.
 pub async fn receipt(session: &Session, wanted: &str, source: &Source) -> Option<cluster::Receipt> {
+    let names = names(wanted, source).await;
+    let receipts = session.records.receipts().await.ok()?;
+    receipts
+        .into_iter()
+        .rfind(|receipt| names.contains(&receipt.spec.environment) || receipt.spec.id == wanted)
+}
+
+/// What an environment may be called: as it is given, and as the branch makes a name of a spec.
+pub async fn names(wanted: &str, source: &Source) -> Vec<String> {
     let identity = inputs::commit(source)
         .await
         .map(|commit| EnvironmentIdentity::new(&commit.repository, &commit.resolved.ref_name, wanted).name);
-    let names = [Some(wanted.to_owned()), identity.ok()];
-    let receipts = session.records.receipts().await.ok()?;
-    receipts.into_iter().rfind(|receipt| {
-        names.iter().flatten().any(|name| *name == receipt.spec.environment) || receipt.spec.id == wanted
-    })
+    std::iter::once(wanted.to_owned()).chain(identity.ok()).collect()
 }
 
 /// Finds the one environment that is meant, or says why it cannot be told.

@@ -295,8 +295,14 @@ pub struct ReceiptSpec {
     pub record_uid: String,
     /// When the teardown began, RFC 3339.
     pub started: String,
-    /// When it ended, RFC 3339.
+    /// When it ended, RFC 3339: when it was proven, or given up.
     pub finished: String,
+    /// When it was given up, RFC 3339; absent where that never happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abandoned: Option<String>,
+    /// When what is left was looked at last, RFC 3339; absent where nothing was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked: Option<String>,
     /// Why it was taken down: what `gc` found, or that somebody asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -306,7 +312,7 @@ pub struct ReceiptSpec {
     pub objects: usize,
     /// Every live read that was made to find leftovers.
     pub looks: Vec<Look>,
-    /// What was left when the teardown was abandoned, by uid: `gc` goes on with it.
+    /// What was left of an abandoned teardown at the last look, or could not be looked for, by uid: `gc` goes on with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "any_list")]
     pub leftovers: Vec<plan::Entry>,

@@ -138,6 +138,12 @@ impl Error {
                     "Correct the manifest in the template that renders this object: it has a field the kind does not know",
                 )
             }
+            // No manifest of a template is in a deletion: something in the cluster does not want it.
+            Self::Api { code: 422 | 400, verb: "delete", .. } => (
+                "CLU006",
+                Category::Cluster,
+                "Whatever refuses the deletion is named above, such as an admission policy or webhook: have it allowed, and run the command again",
+            ),
             Self::Api { code: 422 | 400, .. } => (
                 "CLU005",
                 Category::Component,
@@ -177,7 +183,7 @@ impl Error {
             Self::Inventory { .. } => (
                 "ENV013",
                 Category::Refused,
-                "Nothing was changed. Restore the Inventory objects in mimeo-system from a backup, or remove what is left by hand",
+                "Nothing was changed. Restore the Inventory objects beside the record from a backup, or remove what is left by hand",
             ),
         }
     }

@@ -147,10 +147,11 @@ impl Kinds {
     }
 
     /// Whether a kind that discovery does not show has left the server, and every object of it too: the description
-    /// of the whole API does not have it either. That description may lag behind: then the kind is not gone yet.
+    /// of the whole API does not have it either, and nothing defines it. That description may lag behind, and it is
+    /// silent about a definition none of whose versions is served: then the kind is not gone.
     ///
     /// # Errors
-    /// Any failure of a request, and an answer that is no such description.
+    /// Any failure of a request, as where the definitions may not be read; an answer that is no such description.
     pub async fn is_gone(&self, cluster: &Cluster, group: &str, kind: &str) -> Result<bool> {
         let subject = "the description of the API";
         let refuse = |cause: &str| Error::Answer { subject: subject.to_owned(), cause: cause.to_owned() };
@@ -177,13 +178,31 @@ impl Kinds {
                 return Ok(false);
             }
         }
-        Ok(true)
+        let defined = cluster.list(&definitions(), None, "").await?;
+        Ok(!defined.items.iter().any(|definition| defines(definition, group, kind)))
     }
 
     /// Forgets what was discovered, for instance after CustomResourceDefinitions were applied.
     pub async fn forget(&self) {
         self.discovered.lock().await.clear();
     }
+}
+
+fn definitions() -> Resource {
+    Resource {
+        group: "apiextensions.k8s.io".to_owned(),
+        version: "v1".to_owned(),
+        kind: "CustomResourceDefinition".to_owned(),
+        plural: "customresourcedefinitions".to_owned(),
+        namespaced: false,
+    }
+}
+
+/// Whether a CustomResourceDefinition is that of this kind, also by the names that the server has accepted.
+fn defines(definition: &Value, group: &str, kind: &str) -> bool {
+    let names = ["/spec/names/kind", "/status/acceptedNames/kind"];
+    definition.pointer("/spec/group").and_then(Value::as_str) == Some(group)
+        && names.iter().any(|name| definition.pointer(name).and_then(Value::as_str) == Some(kind))
 }
 
 /// The kinds by group and version; none where the server said that it does not serve that.

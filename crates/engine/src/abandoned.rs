@@ -1,16 +1,21 @@
 //! Teardowns that somebody gave up: a tombstone lists every leftover by uid, and later passes go on with it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use cluster::{Deleted, Look, Propagation, Receipt};
+use futures::{StreamExt as _, stream};
 use kube::ResourceExt as _;
-use plan::{Entry, Ownership, Provenance, ownership};
+use plan::{Entry, Inventory, Key, Ownership, Provenance, ownership};
+use serde_json::Value;
 use spec::Diagnostic;
 
 use crate::{
     Error, Event, Result, Session,
-    down::{CLAIMS, Finished, VOLUMES, claims, in_use, is_kept, look_for, receipt_spec, volumes},
-    observe::observe,
+    down::{
+        CLAIMS, Finished, VOLUMES, claims, in_use, is_kept, look_at, look_for, look_with, owned_namespace,
+        receipt_spec, volumes,
+    },
+    observe::{IN_FLIGHT, observe},
 };
 
 /// How long a volume may take to follow its claim.
@@ -23,25 +28,25 @@ pub(crate) async fn tombstone(session: &Session, name: &str, error: &Error) -> R
     };
     let stored = session.records.inventory(&record).await?;
     let (id, record_uid) = (record.spec.id.as_str(), record.uid().unwrap_or_default());
-    let leftovers = left(session, id, &record_uid, &stored.inventory.entries).await?;
+    let owned = owned_namespace(&record, &stored.inventory);
     let who = Provenance { environment: id, record_uid: &record_uid };
-    let mut looks = Vec::new();
-    for entry in &leftovers {
-        looks.push(look_for(session, who, entry).await);
-    }
-    looks.push(if record.spec.namespace_owned {
-        volumes(session, &record.spec.namespace, Duration::ZERO).await
-    } else {
-        claims(session, &record.spec.namespace, id).await
+    let survey = survey(session, who, owned, &stored.inventory.entries).await?;
+    let mut looks = survey.looks;
+    looks.retain(|look| !look.found.is_empty());
+    looks.push(match owned {
+        Some(namespace) => volumes(session, namespace, Duration::ZERO).await,
+        None => claims(session, &record.spec.namespace, id).await,
     });
     let mut receipt = receipt_spec(session, &record, stored.inventory.entries.len(), looks);
     receipt.proven = false;
+    receipt.abandoned = Some(receipt.finished.clone());
+    receipt.looked = Some(receipt.finished.clone());
     receipt.blocked = error
         .diagnostics()
         .into_iter()
         .flat_map(|finding| std::iter::once(finding.to_string()).chain(finding.detail))
         .collect();
-    receipt.leftovers = leftovers;
+    receipt.leftovers = survey.left;
     session.records.write_receipt(receipt.clone()).await?;
     session.tell(Event::Note(format!(
         "{name} is abandoned: objects left: {}; `mimeo receipts {name}` lists them, `mimeo gc` goes on with them",
@@ -50,36 +55,49 @@ pub(crate) async fn tombstone(session: &Session, name: &str, error: &Error) -> R
     Ok((record, receipt, stored))
 }
 
-/// Which of these objects are still there and the environment's. What is inside a namespace that is left, too,
-/// is named where it can be read: the right to read went with the namespace's bindings.
-async fn left(session: &Session, id: &str, record_uid: &str, entries: &[Entry]) -> Result<Vec<Entry>> {
-    let own = entries.iter().find(|entry| entry.object.is("", "Namespace")).map(|entry| &entry.object.name);
-    let (inside, outside): (Vec<Entry>, Vec<Entry>) =
-        entries.iter().cloned().partition(|entry| own.is_some() && entry.object.namespace.as_ref() == own);
-    let who = Provenance { environment: id, record_uid };
-    let mut left = ours(session, who, outside).await?;
-    if left.iter().any(|entry| entry.object.is("", "Namespace")) {
-        match ours(session, who, inside).await {
-            Ok(more) => left.extend(more),
-            Err(error) => tracing::debug!(%error, "what is left inside the namespace cannot be read"),
-        }
-    }
-    Ok(left)
+/// What has become of objects.
+struct Survey {
+    /// Those that are still there and the environment's, or that could not be read: nobody has seen them gone.
+    left: Vec<Entry>,
+    /// A look at each of them all, in their order.
+    looks: Vec<Look>,
+    /// The objects as they were read.
+    live: BTreeMap<Key, Value>,
 }
 
-async fn ours(session: &Session, who: Provenance<'_>, entries: Vec<Entry>) -> Result<Vec<Entry>> {
-    let inventory = plan::Inventory { entries };
+async fn survey(
+    session: &Session,
+    who: Provenance<'_>,
+    owned: Option<&str>,
+    entries: &[Entry],
+) -> Result<Survey> {
+    let inventory = Inventory { entries: entries.to_vec() };
     let observed = observe(session, who.environment, &[], &inventory).await?;
-    let mut left = Vec::new();
-    for entry in inventory.entries {
-        let Some(live) = observed.live.get(&entry.object.key()) else { continue };
-        let kept = plan::keeps(live).is_some() || in_use(session, &entry.object, live).await?.is_some();
-        if !kept && matches!(ownership(live, Some(&entry), who), Ownership::Ours { .. }) {
-            let uid = plan::uid(live).map(str::to_owned);
-            left.push(Entry { uid, pending: false, ..entry });
-        }
+    let looks: Vec<Look> = stream::iter(entries)
+        .map(async |entry| {
+            let key = entry.object.key();
+            match observed.live.get(&key) {
+                Some(live) => look_at(session, who, owned, entry, live).await,
+                None if observed.absent.contains(&key) => look_with(entry, None),
+                // What a list did not show may be read by its name; else it says why not.
+                None => look_for(session, who, owned, entry).await,
+            }
+        })
+        .buffered(IN_FLIGHT)
+        .collect()
+        .await;
+    let is_left = |look: &Look| look.found.iter().any(|found| !is_kept(found));
+    let left = entries.iter().zip(&looks).filter(|(_, look)| is_left(look));
+    let left = left.map(|(entry, _)| identified(entry, observed.live.get(&entry.object.key()))).collect();
+    Ok(Survey { left, looks, live: observed.live })
+}
+
+/// The entry with the uid of what was found; one that nobody could read stays as it is.
+fn identified(entry: &Entry, live: Option<&Value>) -> Entry {
+    match live.and_then(plan::uid) {
+        Some(uid) => Entry { uid: Some(uid.to_owned()), pending: false, ..entry.clone() },
+        None => entry.clone(),
     }
-    Ok(left)
 }
 
 /// Goes on with every abandoned teardown: deletes by uid what is not on its way out, and turns the tombstone
@@ -106,52 +124,73 @@ pub(crate) async fn sweep(session: &Session) -> Result<()> {
 
 async fn go_on(session: &Session, receipt: &Receipt) -> Result<()> {
     let spec = &receipt.spec;
-    let left = left(session, &spec.id, &spec.record_uid, &spec.leftovers).await?;
     let who = Provenance { environment: &spec.id, record_uid: &spec.record_uid };
-    for entry in &left {
-        session.keep_going()?;
-        let resource = session.resource(&entry.object).await?;
-        let Some(live) = session.cluster.get(&resource, &entry.object).await? else { continue };
-        let owner = live.pointer("/metadata/annotations").and_then(|all| all.get(plan::OWNER_ANNOTATION));
-        let ours = ownership(&live, Some(entry), who) == (Ownership::Ours { marked: true })
-            && owner.and_then(serde_json::Value::as_str) == Some(spec.record_uid.as_str())
-            && plan::keeps(&live).is_none()
-            && in_use(session, &entry.object, &live).await?.is_none();
-        let uid = plan::uid(&live).unwrap_or_default();
-        if ours
-            && !plan::is_terminating(&live)
-            && session.cluster.delete(&resource, &entry.object, uid, Propagation::Background).await?
-                == Deleted::Accepted
-        {
-            session.tell(Event::Note(format!("{}: {} is deleted", spec.environment, entry.object)));
-        }
+    let namespace = spec.leftovers.iter().find(|entry| entry.object.is("", "Namespace"));
+    let owned = namespace.map(|entry| entry.object.name.as_str());
+    let survey = survey(session, who, owned, &spec.leftovers).await?;
+    for entry in survey.left.iter().filter(|entry| survey.live.contains_key(&entry.object.key())) {
+        delete(session, &spec.environment, who, entry).await?;
     }
-    if !left.is_empty() && left == spec.leftovers {
-        return Ok(());
-    }
+    let now = session.cluster.now().to_string();
     let mut next = receipt.clone();
-    next.spec.finished = session.cluster.now().to_string();
-    if left.is_empty() {
+    next.spec.looked = Some(now.clone());
+    note(&mut next.spec.looks, survey.looks);
+    if survey.left.is_empty() {
         for look in &mut next.spec.looks {
             *look = again(session, look, &spec.id).await;
         }
-        let found = next.spec.looks.iter().flat_map(|look| &look.found);
-        next.spec.proven = found.filter(|found| !is_kept(found)).count() == 0;
+        next.spec.proven = next.spec.looks.iter().flat_map(|look| &look.found).all(|found| is_kept(found));
     }
-    next.spec.leftovers = left;
+    next.spec.leftovers = survey.left;
     if next.spec.proven {
+        next.spec.finished = now;
         session.tell(Event::Note(format!("{}: nothing is left any more", spec.environment)));
     }
     Ok(session.records.replace_receipt(&next).await?)
 }
 
-/// The same look once more: lists are read again, and of the objects it is known that none is left.
+/// Deletes a leftover by its uid, unless it goes already, is kept, or is not the environment's any more.
+async fn delete(session: &Session, environment: &str, who: Provenance<'_>, entry: &Entry) -> Result<()> {
+    session.keep_going()?;
+    let resource = session.resource(&entry.object).await?;
+    let Some(live) = session.cluster.get(&resource, &entry.object).await? else { return Ok(()) };
+    let owner = live.pointer("/metadata/annotations").and_then(|all| all.get(plan::OWNER_ANNOTATION));
+    let ours = ownership(&live, Some(entry), who) == (Ownership::Ours { marked: true })
+        && owner.and_then(Value::as_str) == Some(who.record_uid)
+        && plan::keeps(&live).is_none()
+        && in_use(session, &entry.object, &live).await?.is_none();
+    let uid = plan::uid(&live).unwrap_or_default();
+    if ours
+        && !plan::is_terminating(&live)
+        && session.cluster.delete(&resource, &entry.object, uid, Propagation::Background).await?
+            == Deleted::Accepted
+    {
+        session.tell(Event::Note(format!("{environment}: {} is deleted", entry.object)));
+    }
+    Ok(())
+}
+
+/// Puts fresh looks in the place of earlier ones at the same objects.
+fn note(looks: &mut Vec<Look>, fresh: Vec<Look>) {
+    let mut added = Vec::new();
+    for look in fresh {
+        match looks.iter_mut().find(|known| known.what == look.what && known.place == look.place) {
+            Some(known) => *known = look,
+            None => added.push(look),
+        }
+    }
+    // Lists come last.
+    added.append(looks);
+    *looks = added;
+}
+
+/// A list is read again; an object has just been looked at, or is kept.
 async fn again(session: &Session, look: &Look, id: &str) -> Look {
     if look.what == CLAIMS {
         return claims(session, &look.place, id).await;
     }
     match look.what.strip_prefix(VOLUMES) {
         Some(namespace) => volumes(session, namespace.trim(), GOING).await,
-        None => Look { found: Vec::new(), ..look.clone() },
+        None => look.clone(),
     }
 }

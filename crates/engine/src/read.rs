@@ -7,7 +7,7 @@ use plan::ObjectRef;
 use serde_json::Value;
 use spec::{Category, Diagnostic};
 
-use crate::{Result, Session};
+use crate::{Error, Result, Session};
 
 /// A reference to a core/v1 object.
 #[must_use]
@@ -31,6 +31,42 @@ pub(crate) fn object(
         namespace: namespace.map(str::to_owned),
         name: name.to_owned(),
     }
+}
+
+/// Reads one object, with the resource behind its kind; `None` only where it is proven not to be there: by a 404
+/// that names it, or because its whole kind has left the server ([`cluster::Kinds::is_gone`]).
+///
+/// # Errors
+/// `DEL005` where the kind is not served and nobody can say that its objects are gone; any failure of a request.
+pub(crate) async fn live(
+    session: &Session,
+    object: &ObjectRef,
+) -> Result<Option<(cluster::Resource, Value)>> {
+    let resource = match session.resource(object).await {
+        Ok(resource) => resource,
+        Err(Error::Cluster(cluster::Error::UnknownKind { .. })) => {
+            return match session.kinds.is_gone(&session.cluster, &object.group, &object.kind).await {
+                Ok(true) => Ok(None),
+                Ok(false) => Err(not_served(object, None)),
+                Err(error) => Err(not_served(object, Some(&error))),
+            };
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(session.cluster.get(&resource, object).await?.map(|live| (resource, live)))
+}
+
+fn not_served(object: &ObjectRef, why: Option<&cluster::Error>) -> Error {
+    let cause = match why {
+        None => "its kind is defined, but not served: whether it is there could not be seen".to_owned(),
+        Some(error) => format!(
+            "its kind is not served, and whether that has left the cluster could not be seen: {error}"
+        ),
+    };
+    Diagnostic::new("DEL005", Category::Cluster, cause)
+        .on(object.to_string())
+        .help("Have a version of the kind served again, or its definition deleted if its objects may go, and run the command again")
+        .into()
 }
 
 /// One value of a Secret, decoded.

@@ -36,7 +36,7 @@ pub enum Ownership {
 #[must_use]
 pub fn ownership(live: &Value, entry: Option<&Entry>, who: Provenance<'_>) -> Ownership {
     let Some(entry) = entry else {
-        return Ownership::Foreign(format!("it exists and mimeo did not make it ({})", described(live)));
+        return Ownership::Foreign(not_made(live, who));
     };
     let labelled = text(live, &["metadata", "labels", ENVIRONMENT_LABEL]) == Some(who.environment);
     let managed = is_managed(live);
@@ -62,8 +62,17 @@ pub fn ownership(live: &Value, entry: Option<&Entry>, who: Provenance<'_>) -> Ow
                 described(live)
             )
         }
-        _ => format!("it exists and mimeo did not make it ({})", described(live)),
+        _ => not_made(live, who),
     })
+}
+
+fn not_made(live: &Value, who: Provenance<'_>) -> String {
+    let own = text(live, &["metadata", "labels", ENVIRONMENT_LABEL]) == Some(who.environment);
+    if own && is_managed(live) && foreign_owner::owner(live).is_none() {
+        return "it was kept or left by an earlier life of this environment: adopt it or delete it"
+            .to_owned();
+    }
+    format!("it exists and mimeo did not make it ({})", described(live))
 }
 
 /// Whether a live object is one that a run of the same environment sent: it carries our manager, and label
@@ -144,6 +153,15 @@ mod tests {
             desired: String::new(),
             owned: String::new(),
         }
+    }
+
+    #[test]
+    fn what_an_earlier_life_left_is_not_called_another_environment() {
+        let Ownership::Foreign(why) = ownership(&live(), None, WHO) else { panic!("it is nobody's yet") };
+        assert_eq!(why, "it was kept or left by an earlier life of this environment: adopt it or delete it");
+        let other = Provenance { environment: "e2", record_uid: "r1" };
+        let Ownership::Foreign(why) = ownership(&live(), None, other) else { panic!("it is another's") };
+        assert_eq!(why, "it exists and mimeo did not make it (environment e1)");
     }
 
     #[test]

@@ -8,3 +8,4 @@ mod killed;
 mod leaves;
 mod stage;
 mod stuck;
+mod truth;

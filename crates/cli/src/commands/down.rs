@@ -54,6 +54,8 @@ pub async fn run(args: DownArgs, global: &Global, ui: &Ui, stop: Stop) -> Result
             if !error.diagnostics().iter().any(|diagnostic| diagnostic.code == "ENV014") {
                 return Err(error);
             }
+            let names = select::names(&args.environment, &args.source).await;
+            down::forsaken(&session, &names.iter().map(String::as_str).collect::<Vec<_>>()).await?;
             let Some(receipt) = select::receipt(&session, &args.environment, &args.source).await else {
                 return Err(error);
             };
@@ -82,9 +84,9 @@ pub async fn run(args: DownArgs, global: &Global, ui: &Ui, stop: Stop) -> Result
         )),
         None => {
             ui.data(&format!(
-                "{name} is gone: {} objects, proven by {} live reads",
-                receipt.objects,
-                receipt.looks.len()
+                "{name} is gone: {}, proven by {}",
+                down::tally(&receipt),
+                down::reads(&receipt)
             ));
             for kept in receipt.looks.iter().flat_map(|look| &look.found) {
                 ui.say(&format!("note: {kept}"));

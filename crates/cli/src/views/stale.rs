@@ -135,14 +135,21 @@ pub fn receipt(receipt: &ReceiptSpec) -> String {
         format!("Why:         {}", plain(reason)),
     ];
     if receipt.proven {
-        lines.push(format!("Proven:      {} objects, {} live reads", receipt.objects, receipt.looks.len()));
+        if let Some(abandoned) = &receipt.abandoned {
+            lines.push(format!("Given up:    {abandoned}"));
+        }
+        let (tally, reads) = (engine::down::tally(receipt), engine::down::reads(receipt));
+        lines.push(format!("Proven:      {tally}, {reads}"));
     } else {
         lines.push(format!(
-            "Proven:      no, {} of {} objects are left",
+            "Proven:      no, {} of {} objects are left or could not be looked for{}",
             receipt.leftovers.len(),
-            receipt.objects
+            receipt.objects,
+            receipt.looked.as_ref().map(|looked| format!(", as of {looked}")).unwrap_or_default()
         ));
         lines.extend(receipt.leftovers.iter().map(|entry| format!("  {}", entry.object)));
+        let found = receipt.looks.iter().flat_map(|look| &look.found);
+        lines.extend(found.map(|found| format!("Found:       {}", plain(found))));
         lines.extend(receipt.blocked.iter().map(|cause| format!("Blocked by:  {}", plain(cause))));
     }
     lines.join("\n")
@@ -159,7 +166,7 @@ pub fn receipts(receipts: &[ReceiptSpec]) -> String {
             plain(receipt.reason.as_deref().unwrap_or("asked for")),
         ]
     };
-    table(&["ENVIRONMENT", "REF", "GONE SINCE", "PROVEN", "WHY"], receipts.iter().map(row).collect())
+    table(&["ENVIRONMENT", "REF", "ENDED", "PROVEN", "WHY"], receipts.iter().map(row).collect())
 }
 
 /// One receipt with every look.

@@ -24,6 +24,8 @@ pub(super) fn roles() -> Vec<Value> {
         rule("", &["persistentvolumes"], &["get", "list"]),
         // They say whether a claim can be bound, and when.
         rule("storage.k8s.io", &["storageclasses"], &["get", "list"]),
+        // A kind that is not served has left the cluster only if nothing defines it.
+        rule("apiextensions.k8s.io", &["customresourcedefinitions"], &["get", "list"]),
         rule(rbac, &["rolebindings"], &WRITE_VERBS),
         bind,
         // Nothing stands behind this resource: having this verb and not the opposite one is what the

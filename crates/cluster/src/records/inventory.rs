@@ -1,7 +1,7 @@
 //! What an environment owns, in parts that etcd takes.
 
 use std::{
-    collections::{BTreeMap, hash_map::DefaultHasher},
+    collections::{BTreeMap, BTreeSet, hash_map::DefaultHasher},
     hash::{Hash as _, Hasher as _},
 };
 
@@ -26,6 +26,7 @@ pub struct StoredInventory {
 
 #[derive(Debug, Clone, Default)]
 struct Stored {
+    name: String,
     uid: String,
     resource_version: String,
     entries: Vec<Entry>,
@@ -75,24 +76,62 @@ impl Records {
                 }
             }
             stored.shards.push(Stored {
+                name: part.name_any(),
                 uid: part.uid().unwrap_or_default(),
                 resource_version: part.resource_version().unwrap_or_default(),
                 entries: part.spec.entries,
             });
         }
-        let mark = &record.spec.inventory;
-        if stored.shards.len() < mark.shards || stored.generation < mark.generation {
-            return Err(incomplete(format!(
-                "the record remembers {} parts at generation {}, the cluster has {} at {}",
-                mark.shards,
-                mark.generation,
-                stored.shards.len(),
-                stored.generation
-            )));
-        }
         stored.inventory.entries = entries.into_values().map(|(_, entry)| entry).collect();
         stored.inventory.sort();
+        match lacks(&record.spec.inventory, &stored.mark()) {
+            Some(cause) => Err(incomplete(format!("{cause}, in namespace {}", self.namespace))),
+            None => Ok(stored),
+        }
+    }
+
+    /// Whatever is left of an inventory, whole or not: for whoever only removes it.
+    ///
+    /// # Errors
+    /// Any failure of the request.
+    pub async fn inventory_remains(&self, id: &str) -> Result<StoredInventory> {
+        let mut stored = StoredInventory::default();
+        let selector = format!("{}={id}", plan::ENVIRONMENT_LABEL);
+        let listing =
+            self.cluster.list(&resource_of::<api::Inventory>(), Some(&self.namespace), &selector).await?;
+        for item in listing.items {
+            let part: api::Inventory = parse(&self.shard(id, 0), item)?;
+            if part.spec.environment != id {
+                continue;
+            }
+            stored.inventory.entries.extend(part.spec.entries.iter().cloned());
+            stored.shards.push(Stored {
+                name: part.name_any(),
+                uid: part.uid().unwrap_or_default(),
+                resource_version: part.resource_version().unwrap_or_default(),
+                entries: part.spec.entries,
+            });
+        }
         Ok(stored)
+    }
+
+    /// Ids of environments that have an inventory and no record, as when somebody took the record's finalizer off:
+    /// a teardown removes the inventory first.
+    ///
+    /// # Errors
+    /// Any failure of the requests.
+    pub async fn forsaken(&self) -> Result<BTreeSet<String>> {
+        let listing = self.cluster.list(&resource_of::<api::Inventory>(), Some(&self.namespace), "").await?;
+        let ids = listing.items.iter().filter_map(|part| plan::text(part, &["spec", "environment"]));
+        let mut ids: BTreeSet<String> = ids.map(str::to_owned).collect();
+        // In this order: a record comes before its inventory and goes after it.
+        if !ids.is_empty() {
+            let (records, broken) = self.list_all().await?;
+            let living: BTreeSet<&str> = records.iter().map(|record| record.spec.id.as_str()).collect();
+            // What a record says that cannot be read, nobody knows.
+            ids.retain(|id| broken.is_empty() && !living.contains(id.as_str()));
+        }
+        Ok(ids)
     }
 
     /// Writes the parts of an inventory that changed. New parts come first, so that at every moment
@@ -144,6 +183,7 @@ impl Records {
             let live = live.map_err(|error| overtaken(error, &record.name_any()))?;
             let live: api::Inventory = parse(&object, live)?;
             let stored_part = Stored {
+                name: object.name.clone(),
                 uid: live.uid().unwrap_or_default(),
                 resource_version: live.resource_version().unwrap_or_default(),
                 entries,
@@ -161,10 +201,10 @@ impl Records {
     ///
     /// # Errors
     /// Any failure of the requests.
-    pub async fn remove_inventory(&self, record: &EnvironmentRecord, stored: &StoredInventory) -> Result<()> {
+    pub async fn remove_inventory(&self, stored: &StoredInventory) -> Result<()> {
         let resource = resource_of::<api::Inventory>();
-        for (shard, part) in stored.shards.iter().enumerate().rev() {
-            let object = self.shard(&record.spec.id, shard);
+        for part in stored.shards.iter().rev() {
+            let object = self.object("Inventory", &part.name);
             self.cluster.delete(&resource, &object, &part.uid, Propagation::Background).await?;
         }
         Ok(())
@@ -181,4 +221,51 @@ fn shard_of(entry: &Entry, count: usize) -> usize {
     let mut hasher = DefaultHasher::new();
     entry.object.key().hash(&mut hasher);
     usize::try_from(hasher.finish() % count as u64).unwrap_or_default()
+}
+
+/// What a stored inventory lacks of what its record remembers. One that was written later may be smaller: a run was
+/// killed before it wrote the record. At the same generation it is the same inventory, or somebody changed it.
+fn lacks(remembered: &InventoryMark, stored: &InventoryMark) -> Option<String> {
+    if stored.shards < remembered.shards || stored.generation < remembered.generation {
+        return Some(format!(
+            "the record remembers {} parts at generation {}, the cluster has {} at {}",
+            remembered.shards, remembered.generation, stored.shards, stored.generation
+        ));
+    }
+    (stored.generation == remembered.generation && stored.entries < remembered.entries).then(|| {
+        format!(
+            "the record remembers {} entries at generation {}, the cluster has {}",
+            remembered.entries, remembered.generation, stored.entries
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(shards: usize, entries: usize, generation: u64) -> InventoryMark {
+        InventoryMark { shards, entries, generation }
+    }
+
+    #[test]
+    fn an_entry_that_somebody_removed_is_missed() {
+        let remembered = mark(1, 2, 3);
+        assert_eq!(lacks(&remembered, &mark(1, 2, 3)), None);
+        let text = lacks(&remembered, &mark(1, 1, 3)).unwrap();
+        assert_eq!(text, "the record remembers 2 entries at generation 3, the cluster has 1");
+    }
+
+    #[test]
+    fn what_was_written_after_the_record_may_be_smaller() {
+        assert_eq!(lacks(&mark(1, 2, 3), &mark(1, 1, 4)), None);
+        assert_eq!(lacks(&mark(0, 0, 0), &mark(1, 5, 1)), None);
+    }
+
+    #[test]
+    fn a_part_or_a_generation_that_is_lost_is_missed() {
+        assert!(lacks(&mark(2, 2, 3), &mark(1, 2, 3)).is_some());
+        assert!(lacks(&mark(1, 2, 3), &mark(1, 2, 2)).is_some());
+        assert!(lacks(&mark(2, 2, 3), &mark(1, 2, 9)).is_some());
+    }
 }

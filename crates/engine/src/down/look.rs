@@ -5,10 +5,11 @@ use std::time::Duration;
 use cluster::{Look, ReceiptSpec};
 use kube::ResourceExt as _;
 use plan::{Entry, Ownership, Provenance, ownership};
+use serde_json::Value;
 use spec::{Category, Diagnostic};
 
 use super::{Run, definition, receipt_spec};
-use crate::{Error, Result, Session, read, stuck};
+use crate::{Result, Session, read, stuck};
 
 const KEPT: &str = "(kept: its reclaim policy is Retain)";
 const KEPT_BY_ANNOTATION: &str = "(kept: its annotation asks for it)";
@@ -55,7 +56,7 @@ impl Run<'_> {
         for entry in &self.stored.inventory.entries {
             let inside = owned.is_some() && entry.object.namespace.as_deref() == owned;
             if !inside {
-                looks.push(look_for(session, who, entry).await);
+                looks.push(look_for(session, who, owned, entry).await);
             }
         }
         looks.push(match owned {
@@ -66,32 +67,58 @@ impl Run<'_> {
     }
 }
 
-/// Looks for one object of the inventory.
-pub(crate) async fn look_for(session: &Session, who: Provenance<'_>, entry: &Entry) -> Look {
+/// Looks for one object of the inventory. `owned` is the environment's own namespace.
+pub(crate) async fn look_for(
+    session: &Session,
+    who: Provenance<'_>,
+    owned: Option<&str>,
+    entry: &Entry,
+) -> Look {
+    match read::live(session, &entry.object).await {
+        Ok(None) => look_with(entry, None),
+        Ok(Some((_, live))) => look_at(session, who, owned, entry, &live).await,
+        Err(error) => {
+            let causes: Vec<String> = error.diagnostics().into_iter().map(|found| found.cause).collect();
+            look_with(
+                entry,
+                Some(format!("{}: could not be looked for: {}", entry.object, causes.join("; "))),
+            )
+        }
+    }
+}
+
+/// The same of an object that has been read already.
+pub(crate) async fn look_at(
+    session: &Session,
+    who: Provenance<'_>,
+    owned: Option<&str>,
+    entry: &Entry,
+    live: &Value,
+) -> Look {
     let object = &entry.object;
-    let found = match session.resource(object).await {
-        Err(Error::Cluster(cluster::Error::UnknownKind { .. })) => Vec::new(),
-        Err(error) => vec![format!("{object}: could not be looked for: {error}")],
-        Ok(resource) => match session.cluster.get(&resource, object).await {
-            Ok(None) => Vec::new(),
-            Ok(Some(live)) => match ownership(&live, Some(entry), who) {
-                Ownership::Ours { .. } if plan::keeps(&live).is_some() => {
-                    vec![format!("{object} {KEPT_BY_ANNOTATION}")]
-                }
-                Ownership::Ours { .. } => match definition::in_use(session, object, &live).await {
-                    Ok(Some(_)) => vec![format!("{object} {KEPT_IN_USE}")],
-                    _ => vec![format!("{object}: still there")],
-                },
-                Ownership::Foreign(_) => Vec::new(),
-            },
-            Err(error) => vec![format!("{object}: could not be looked for: {error}")],
-        },
+    // In its own namespace nothing is kept: it goes with that.
+    let inside = owned.is_some() && object.namespace.as_deref() == owned;
+    let found = match ownership(live, Some(entry), who) {
+        Ownership::Ours { .. } if !inside && plan::keeps(live).is_some() => {
+            Some(format!("{object} {KEPT_BY_ANNOTATION}"))
+        }
+        Ownership::Ours { .. } => Some(match definition::in_use(session, object, live).await {
+            Ok(Some(_)) => format!("{object} {KEPT_IN_USE}"),
+            _ => format!("{object}: still there"),
+        }),
+        Ownership::Foreign(_) => None,
     };
+    look_with(entry, found)
+}
+
+/// A look at one object that found this.
+pub(crate) fn look_with(entry: &Entry, found: Option<String>) -> Look {
+    let object = &entry.object;
     Look {
         what: object.short(),
         place: object.namespace.clone().unwrap_or_else(|| "cluster".to_owned()),
         uid: entry.uid.clone(),
-        found,
+        found: found.into_iter().collect(),
         resource_version: None,
     }
 }

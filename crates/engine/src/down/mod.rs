@@ -11,6 +11,7 @@
 
 mod definition;
 mod fence;
+mod forsaken;
 mod goodbye;
 mod look;
 mod phases;
@@ -22,14 +23,17 @@ use std::time::Duration;
 use cluster::{EnvironmentRecord, Lease, ReceiptSpec, StoredInventory};
 use jiff::Timestamp;
 use kube::ResourceExt;
+use plan::{Entry, Inventory};
 use spec::{Category, Diagnostic};
 
 use crate::{Error, Result, Session, abandoned, gc, pull_request, up};
 
 pub(crate) use definition::{in_use, in_use_but};
-pub(crate) use look::{CLAIMS, VOLUMES, claims, is_kept, look_for, volumes};
+pub use forsaken::forsaken;
+pub(crate) use look::{CLAIMS, VOLUMES, claims, is_kept, look_at, look_for, look_with, volumes};
 pub use progress::{Progress, progress};
 pub(crate) use receipt::receipt_spec;
+pub use receipt::{reads, tally};
 
 /// How `down` behaves.
 #[derive(Debug, Clone)]
@@ -72,6 +76,7 @@ pub async fn down(
         Some(record) => return take_down(session, record, lease, options).await,
         None => lease.remove().await?,
     }
+    forsaken(session, &[name.as_str()]).await?;
     // Another `down` was quicker, and this one waited for it. What has the name by now was made after that.
     let own = seen.uid().unwrap_or_default();
     let receipts = session.records.receipts().await?;
@@ -109,9 +114,15 @@ pub(crate) async fn take_down(
         }
         other => other,
     };
+    let outcome = match outcome {
+        Ok((record, receipt, stored)) => match session.records.remove_inventory(&stored).await {
+            Ok(()) => Ok((record, receipt)),
+            Err(error) => Err(error.into()),
+        },
+        Err(error) => Err(error),
+    };
     match outcome {
-        Ok((record, receipt, stored)) => {
-            session.records.remove_inventory(&record, &stored).await?;
+        Ok((record, receipt)) => {
             // After the lease only the record itself is left to write, and only this uid of it.
             lease.remove().await?;
             session.records.remove(&record).await?;
@@ -163,7 +174,8 @@ async fn run(
         // A teardown that was cut short after its receipt: only the record itself is left to remove.
         Err(error @ cluster::Error::Inventory { .. }) => {
             let Some(receipt) = session.records.receipt_of(&record).await? else { return Err(error.into()) };
-            return Ok((record, receipt.spec, StoredInventory::default()));
+            let remains = session.records.inventory_remains(&record.spec.id).await?;
+            return Ok((record, receipt.spec, remains));
         }
         other => other?,
     };
@@ -182,8 +194,16 @@ impl Run<'_> {
         self.prove().await
     }
 
-    /// The environment's own namespace, which goes with it.
     fn owned_namespace(&self) -> Option<&str> {
-        self.record.spec.namespace_owned.then_some(self.record.spec.namespace.as_str())
+        owned_namespace(&self.record, &self.stored.inventory)
     }
+}
+
+/// The environment's own namespace, which goes with it and takes everything in it along. The record alone does not
+/// make it that: the inventory has it, too, unless nothing was made yet.
+pub(crate) fn owned_namespace<'a>(record: &'a EnvironmentRecord, inventory: &Inventory) -> Option<&'a str> {
+    let namespace = record.spec.namespace.as_str();
+    let made = |entry: &Entry| entry.object.is("", "Namespace") && entry.object.name == namespace;
+    let known = inventory.entries.is_empty() || inventory.entries.iter().any(made);
+    (record.spec.namespace_owned && known).then_some(namespace)
 }

@@ -79,13 +79,7 @@ impl Run<'_> {
     /// Deletes one object if a live read shows that it is ours.
     async fn delete_entry(&self, phase: Phase, entry: &Entry) -> Result<()> {
         let (session, object) = (self.session, &entry.object);
-        let resource = match session.resource(object).await {
-            Ok(resource) => resource,
-            // The kind is gone, and with it every object of the kind.
-            Err(Error::Cluster(cluster::Error::UnknownKind { .. })) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let Some(live) = session.cluster.get(&resource, object).await? else { return Ok(()) };
+        let Some((resource, live)) = read::live(session, object).await? else { return Ok(()) };
         if let Some(why) = self.stays(entry, &live).await? {
             session.tell(Event::Note(format!("{object} {why}")));
             return Ok(());

@@ -5,7 +5,7 @@ use kube::ResourceExt as _;
 use plan::{Entry, Ownership, Phase, Provenance, ownership, teardown};
 use serde::Serialize;
 
-use crate::{Result, Session, stuck};
+use crate::{Error, Result, Session, read, stuck};
 
 /// The phase of a teardown and what it waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -15,8 +15,10 @@ pub struct Progress {
     pub phase: String,
     /// How many of its members are gone.
     pub gone: usize,
-    /// How many members it has.
+    /// How many members it has, without those that are kept.
     pub members: usize,
+    /// How many stay, because they ask for it or others need them.
+    pub kept: usize,
     /// What is left of them, with what holds each.
     pub waits_for: Vec<String>,
 }
@@ -28,6 +30,9 @@ impl Progress {
         let mut text = format!("deleting: {}", self.phase);
         if self.members > 0 {
             text.push_str(&format!(", {} of {} gone", self.gone, self.members));
+        }
+        if self.kept > 0 {
+            text.push_str(&format!(", {} kept", self.kept));
         }
         if !self.waits_for.is_empty() {
             text.push_str(&format!(", waits for {}", self.waits_for.join("; ")));
@@ -51,57 +56,77 @@ pub async fn progress(session: &Session, record: &EnvironmentRecord) -> Result<O
         Err(cluster::Error::Inventory { .. }) => plan::Inventory::default(),
         Err(error) => return Err(error.into()),
     };
-    let owned = record.spec.namespace_owned.then_some(record.spec.namespace.as_str());
+    let owned = super::owned_namespace(record, &inventory);
     let members: Vec<Entry> = teardown(&inventory, owned)
         .into_iter()
         .filter(|own| Some(own.phase) == phase)
         .flat_map(|own| own.entries)
         .collect();
-    let mut waits_for = Vec::new();
+    let (mut waits_for, mut kept) = (Vec::new(), 0);
     for entry in &members {
-        waits_for.extend(left(session, record, entry, &inventory.entries).await?);
+        match left(session, record, owned, entry, &inventory.entries).await? {
+            Member::Gone => {}
+            Member::Kept => kept += 1,
+            Member::Left(text) => waits_for.push(text),
+        }
     }
+    let members = members.len() - kept;
     Ok(Some(Progress {
         phase: name,
-        gone: members.len().saturating_sub(waits_for.len()),
-        members: members.len(),
+        gone: members.saturating_sub(waits_for.len()),
+        members,
+        kept,
         waits_for,
     }))
 }
 
-/// The object, if it is there and the environment's, and what holds it.
+/// What has become of one member of a phase.
+enum Member {
+    /// It is not there, or not the environment's.
+    Gone,
+    /// It stays, and nothing waits for it.
+    Kept,
+    /// It is there: which it is, and what holds it.
+    Left(String),
+}
+
 async fn left(
     session: &Session,
     record: &EnvironmentRecord,
+    owned: Option<&str>,
     entry: &Entry,
     known: &[Entry],
-) -> Result<Option<String>> {
+) -> Result<Member> {
     let object = &entry.object;
-    let live = match session.resource(object).await {
-        Ok(resource) => session.cluster.get(&resource, object).await,
-        Err(crate::Error::Cluster(error)) => Err(error),
-        Err(error) => return Err(error),
-    };
-    let live = match live {
-        Ok(Some(live)) => live,
-        Ok(None) | Err(cluster::Error::UnknownKind { .. }) => return Ok(None),
-        Err(error) if error.status() == Some(403) => {
-            return Ok(Some(format!("{object}, which may not be read")));
+    let live = match read::live(session, object).await {
+        Ok(Some((_, live))) => live,
+        Ok(None) => return Ok(Member::Gone),
+        Err(Error::Cluster(error)) if error.status() == Some(403) => {
+            return Ok(Member::Left(format!("{object}, which may not be read")));
         }
-        Err(error) => return Err(error.into()),
+        Err(Error::Found(found)) => {
+            let causes: Vec<String> = found.into_iter().map(|found| found.cause).collect();
+            return Ok(Member::Left(format!("{object}: {}", causes.join("; "))));
+        }
+        Err(error) => return Err(error),
     };
     let record_uid = record.uid().unwrap_or_default();
     let who = Provenance { environment: &record.spec.id, record_uid: &record_uid };
     if matches!(ownership(&live, Some(entry), who), Ownership::Foreign(_)) {
-        return Ok(None);
+        return Ok(Member::Gone);
     }
     if !plan::is_terminating(&live) {
-        return Ok(Some(format!("{}, which is not deleted yet", object.short())));
+        let inside = owned.is_some() && object.namespace.as_deref() == owned;
+        let kept = !inside && plan::keeps(&live).is_some();
+        if kept || super::in_use(session, object, &live).await?.is_some() {
+            return Ok(Member::Kept);
+        }
+        return Ok(Member::Left(format!("{}, which is not deleted yet", object.short())));
     }
     let why = stuck::explain(session, object, &live, known).await;
     let mut text = format!("{}, held by {}", object.short(), why.held);
     if !why.detail.is_empty() {
         text.push_str(&format!(" ({})", why.detail.join("; ")));
     }
-    Ok(Some(text))
+    Ok(Member::Left(text))
 }
