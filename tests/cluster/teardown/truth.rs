@@ -204,6 +204,7 @@ fn a_removed_record_is_noticed(stage: &Stage<'_>) -> Result<()> {
 fn parts_that_were_left_go_later(stage: &Stage<'_>) -> Result<()> {
     let first = stage.live(&stage.part(0))?;
     let second = json!({
+        "apiVersion": "mimeo.dev/v1alpha1", "kind": "Inventory",
         "metadata": {
             "name": format!("inv-{}-1", stage.environment.id), "labels": first["metadata"]["labels"],
         },
