@@ -73,7 +73,17 @@ async fn survey(
 ) -> Result<Survey> {
     let inventory = Inventory { entries: entries.to_vec() };
     let observed = observe(session, who.environment, &[], &inventory).await?;
-    let looks: Vec<Look> = stream::iter(entries)
+    // Of what cannot be read in a namespace of the environment's own, the namespace tells: it is looked at itself,
+    // and they go with it.
+    let is_told = |entry: &&Entry| {
+        let key = entry.object.key();
+        owned.is_none()
+            || entry.object.namespace.as_deref() != owned
+            || observed.live.contains_key(&key)
+            || observed.absent.contains(&key)
+    };
+    let entries: Vec<&Entry> = entries.iter().filter(is_told).collect();
+    let looks: Vec<Look> = stream::iter(&entries)
         .map(async |entry| {
             let key = entry.object.key();
             match observed.live.get(&key) {
@@ -87,7 +97,7 @@ async fn survey(
         .collect()
         .await;
     let is_left = |look: &Look| look.found.iter().any(|found| !is_kept(found));
-    let left = entries.iter().zip(&looks).filter(|(_, look)| is_left(look));
+    let left = entries.into_iter().zip(&looks).filter(|(_, look)| is_left(look));
     let left = left.map(|(entry, _)| identified(entry, observed.live.get(&entry.object.key()))).collect();
     Ok(Survey { left, looks, live: observed.live })
 }
