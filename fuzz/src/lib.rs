@@ -54,8 +54,9 @@ pub fn yaml(data: &[u8]) {
     let _ = yaml::scalar(text);
     match (yaml::documents("f", text), yaml::document_nodes("f", text)) {
         (Ok(documents), Ok(nodes)) => {
-            let values: Vec<_> = nodes.iter().map(spec::Node::to_value).collect();
-            let plain: Vec<_> = documents.into_iter().map(|document| document.value).collect();
+            let values: Vec<_> = nodes.iter().map(|node| (node.spot.line, node.to_value())).collect();
+            let plain: Vec<_> =
+                documents.into_iter().map(|document| (document.line, document.value)).collect();
             assert_eq!(plain, values, "with places and without");
         }
         (Err(one), Err(other)) => assert_eq!(one.code, other.code, "with places and without"),

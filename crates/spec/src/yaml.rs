@@ -11,6 +11,9 @@ use serde_saphyr::{Error, Options, Spanned};
 use crate::node::{Kind, KindVisitor, Located, Node, Spot};
 use crate::{Diagnostic, stack};
 
+#[cfg(test)]
+mod agree;
+mod quick;
 mod refuse;
 
 use refuse::Whose;
@@ -72,23 +75,37 @@ pub fn parse(file: &str, text: &str) -> Result<Node, Box<Diagnostic>> {
 /// A `YML` finding with the place.
 pub fn documents(file: &str, text: &str) -> Result<Vec<Document>, Box<Diagnostic>> {
     check_characters(file, text)?;
-    refuse::events(file, text, Whose::Kubectl)?;
-    let documents = with_room(text, || {
-        let documents: Vec<Spanned<Value>> =
-            serde_saphyr::from_multiple_with_options(text, options()).map_err(|e| fault(file, text, &e))?;
-        Ok::<_, Box<Diagnostic>>(
-            documents
-                .into_iter()
-                .filter(|document| !document.value.is_null())
-                .map(|document| Document { line: document.referenced.line() as usize, value: document.value })
-                .collect::<Vec<_>>(),
-        )
-    })?;
+    let documents = match quick::documents(text) {
+        Some(documents) => documents,
+        None => general_documents(file, text)?,
+    };
     if documents.iter().any(|document| has_wide_number(&document.value)) {
         // Read once more, for the place.
         document_nodes(file, text)?;
     }
     Ok(documents)
+}
+
+/// [`documents`] of any kind of YAML.
+fn general_documents(file: &str, text: &str) -> Result<Vec<Document>, Box<Diagnostic>> {
+    refuse::events(file, text, Whose::Kubectl)?;
+    with_room(text, || {
+        let documents: Vec<Spanned<Value>> =
+            serde_saphyr::from_multiple_with_options(text, options()).map_err(|e| fault(file, text, &e))?;
+        Ok(documents
+            .into_iter()
+            .filter(|document| !document.value.is_null())
+            .map(|document| Document { line: document.referenced.line() as usize, value: document.value })
+            .collect())
+    })
+}
+
+/// A scalar on one line, as the general parser reads it; `None` where it refuses it.
+fn quick_scalar(text: &str) -> Option<Value> {
+    if refuse::is_ambiguous(text) {
+        return None;
+    }
+    serde_saphyr::from_str_with_options(text, options()).ok()
 }
 
 fn has_wide_number(value: &Value) -> bool {

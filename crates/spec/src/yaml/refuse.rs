@@ -166,7 +166,7 @@ fn is_odd(word: &str) -> bool {
 }
 
 /// `truE`, which is a boolean here and a text to kubectl; `1__0` and `1_.5`, which are numbers only to kubectl.
-fn is_ambiguous(word: &str) -> bool {
+pub(super) fn is_ambiguous(word: &str) -> bool {
     let capital = |c: u8| c.is_ascii_uppercase();
     let rest = word.as_bytes().get(1..).unwrap_or_default();
     let usual = !rest.iter().any(|c| capital(*c)) || word.bytes().all(capital);
