@@ -6,7 +6,7 @@ use cluster::RefKind;
 use engine::{Error, plan_file::PlanRequest, up::Origin};
 use render::{Explained, Rendered, Request, Survey};
 use sandbox::{Answer, Mode, Sources, Task};
-use source::{Repository, Resolved};
+use source::{Network, Repository, Resolved};
 use spec::{Diagnostic, Files, Node, Spot};
 
 use crate::{
@@ -47,12 +47,26 @@ impl Commit {
     }
 }
 
+/// The repository. A commit that is here is what it is: nobody has to be asked for it.
+fn open(source: &Source) -> source::Result<Repository> {
+    if let (Some(repo), Some(rev)) = (&source.repo, &source.rev)
+        && rev.len() == 40
+        && rev.bytes().all(|byte| byte.is_ascii_hexdigit())
+    {
+        match Repository::pinned(repo, rev, &cache_dir(), Network::With(None)) {
+            Err(source::Error::Vanished { .. }) => {}
+            pinned => return pinned,
+        }
+    }
+    Repository::open(source.repo.as_deref(), &cache_dir())
+}
+
 /// Opens the repository and resolves the revision: once, here, and never again.
 pub async fn commit(source: &Source) -> Result<Commit, Error> {
     let source = source.clone();
     blocking(move || {
         let failed = |error: source::Error| Error::from(error.diagnostic());
-        let repository = Repository::open(source.repo.as_deref(), &cache_dir()).map_err(failed)?;
+        let repository = open(&source).map_err(failed)?;
         let resolved = repository.resolve(source.rev.as_deref(), source.name.as_deref()).map_err(failed)?;
         let identity = repository.identity(source.repository.as_deref()).map_err(failed)?;
         let files: Arc<dyn Files> = Arc::new(repository.tree(&resolved.revision).map_err(failed)?);

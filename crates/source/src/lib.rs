@@ -4,6 +4,7 @@
 //! files never change. Blocking: callers move it off their async threads. Nothing is ever checked out.
 
 mod error;
+mod http;
 mod identity;
 mod listing;
 mod open;

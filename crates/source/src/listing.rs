@@ -32,7 +32,7 @@ pub fn list(url: &str) -> Result<Listing> {
     let failed = |error| translate(url, error);
     let mut remote = git2::Remote::create_detached(url).map_err(failed)?;
     let connection = remote
-        .connect_auth(Direction::Fetch, Some(callbacks(url, None)), None)
+        .connect_auth(Direction::Fetch, Some(callbacks()), None)
         .map_err(|error| translate(url, error))?;
     let heads = connection.list().map_err(|error| translate(url, error))?;
     let mut listing = Listing { default: None, branches: BTreeMap::new() };

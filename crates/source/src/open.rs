@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use git2::{AutotagOption, FetchOptions, RemoteRedirect};
+use git2::{AutotagOption, FetchOptions};
 use sha2::{Digest, Sha256};
 
+use crate::http::{Fetch, is_http};
 use crate::remote::{Credentials, callbacks, translate};
 use crate::{Error, Repository, Result};
 
@@ -150,6 +151,8 @@ pub(crate) enum Depth {
 /// libgit2's word for the whole history (`GIT_FETCH_DEPTH_UNSHALLOW`).
 const UNSHALLOW: i32 = i32::MAX;
 
+const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"];
+
 /// Brings all branches and tags.
 pub(crate) fn fetch(
     git: &git2::Repository,
@@ -157,32 +160,9 @@ pub(crate) fn fetch(
     credentials: Option<&Credentials>,
     depth: Depth,
 ) -> std::result::Result<(), git2::Error> {
-    let refspecs = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"];
-    let attempt = |depth: Option<i32>| {
-        let mut remote = git.remote_anonymous(url)?;
-        let mut options = FetchOptions::new();
-        options
-            .remote_callbacks(callbacks(url, credentials))
-            .download_tags(AutotagOption::None)
-            .prune(git2::FetchPrune::On);
-        if credentials.is_some() {
-            // libgit2 would give the token to whichever host a redirect leads to.
-            options.follow_redirects(RemoteRedirect::None);
-        }
-        if let Some(depth) = depth {
-            options.depth(depth);
-        }
-        remote.fetch(&refspecs, Some(&mut options), None)?;
-        let head = remote.default_branch().ok().and_then(|name| name.as_str().ok().map(str::to_owned));
-        Ok::<_, git2::Error>(head)
-    };
-    let wanted = match depth {
-        Depth::Tips => Some(1),
-        Depth::All => git.is_shallow().then_some(UNSHALLOW),
-    };
-    let head = match attempt(wanted) {
-        Err(error) if error.message().contains("shallow") => attempt(None)?,
-        other => other?,
+    let head = match is_http(url) {
+        true => Fetch { url, credentials, refspecs: &REFSPECS, depth, mirror: true }.run(git)?,
+        false => fetch_with_libgit2(git, url, depth)?,
     };
     if let Some(branch) = head.as_deref().and_then(|head| head.strip_prefix("refs/heads/")) {
         // The current branch of a copy is the default branch of its origin.
@@ -194,6 +174,33 @@ pub(crate) fn fetch(
         }
     }
     Ok(())
+}
+
+/// The same over SSH and git's own protocol; the full name of the default branch.
+fn fetch_with_libgit2(
+    git: &git2::Repository,
+    url: &str,
+    depth: Depth,
+) -> std::result::Result<Option<String>, git2::Error> {
+    let attempt = |depth: Option<i32>| {
+        let mut remote = git.remote_anonymous(url)?;
+        let mut options = FetchOptions::new();
+        options.remote_callbacks(callbacks()).download_tags(AutotagOption::None).prune(git2::FetchPrune::On);
+        if let Some(depth) = depth {
+            options.depth(depth);
+        }
+        remote.fetch(&REFSPECS, Some(&mut options), None)?;
+        let head = remote.default_branch().ok().and_then(|name| name.as_str().ok().map(str::to_owned));
+        Ok::<_, git2::Error>(head)
+    };
+    let wanted = match depth {
+        Depth::Tips => Some(1),
+        Depth::All => git.is_shallow().then_some(UNSHALLOW),
+    };
+    match attempt(wanted) {
+        Err(error) if error.message().contains("shallow") => attempt(None),
+        other => other,
+    }
 }
 
 /// Whether a location is a URL of an allowed form; a path is not one.

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use git2::{AutotagOption, FetchOptions, Oid, RemoteRedirect};
+use git2::{AutotagOption, FetchOptions, Oid};
 
+use crate::http::{Fetch, is_http};
+use crate::open::Depth;
 use crate::remote::{Credentials, callbacks};
 use crate::{Error, Repository, Result};
 
@@ -25,16 +27,15 @@ impl Repository {
     ) -> Result<Self> {
         let key = format!("{url} pull {number}");
         Self::cached(url, &key, cache_dir, |git| {
+            let head = format!("+refs/pull/{number}/head:refs/mimeo/head");
+            let base = format!("+refs/heads/{base}:{PULL_BASE}");
+            let refspecs = [head.as_str(), base.as_str()];
+            if is_http(url) {
+                let fetch = Fetch { url, credentials, refspecs: &refspecs, depth: Depth::All, mirror: false };
+                return fetch.run(git).map(drop);
+            }
             let mut options = FetchOptions::new();
-            // libgit2 would give the token to whichever host a redirect leads to.
-            options
-                .remote_callbacks(callbacks(url, credentials))
-                .follow_redirects(RemoteRedirect::None)
-                .download_tags(AutotagOption::None);
-            let refspecs = [
-                format!("+refs/pull/{number}/head:refs/mimeo/head"),
-                format!("+refs/heads/{base}:{PULL_BASE}"),
-            ];
+            options.remote_callbacks(callbacks()).download_tags(AutotagOption::None);
             git.remote_anonymous(url)?.fetch(&refspecs, Some(&mut options), None)
         })
     }

@@ -20,6 +20,11 @@ impl Credentials {
         Some(Self { host: authority(server)?, token: token.to_owned() })
     }
 
+    /// The token, for a URL of the server it is for.
+    pub(crate) fn token_for(&self, url: &str) -> Option<&str> {
+        self.fits(url).then_some(self.token.as_str())
+    }
+
     /// A token goes to the very host and port it is for, over HTTP or HTTPS.
     fn fits(&self, url: &str) -> bool {
         authority(url).as_ref() == Some(&self.host)
@@ -46,28 +51,18 @@ fn authority(url: &str) -> Option<String> {
     (!host.is_empty() && !host.contains('@')).then(|| format!("{scheme}://{host}"))
 }
 
-/// Answers what git asks on the way to `url`.
-pub(crate) fn callbacks<'a>(url: &str, credentials: Option<&Credentials>) -> RemoteCallbacks<'a> {
-    let token = credentials.filter(|known| known.fits(url)).map(|known| known.token.clone());
+/// Answers what libgit2 asks on the way to a URL; it speaks SSH and git's own protocol here.
+pub(crate) fn callbacks<'a>() -> RemoteCallbacks<'a> {
     let mut callbacks = RemoteCallbacks::new();
     let mut tries = 0;
-    callbacks.credentials(move |url, user, allowed| {
+    callbacks.credentials(move |_, user, allowed| {
         tries += 1;
         // libgit2 asks again for as long as it is refused.
         if tries > 3 {
             return Err(git2::Error::from_str("credentials refused"));
         }
-        if let Some(token) = &token
-            && allowed.contains(CredentialType::USER_PASS_PLAINTEXT)
-        {
-            return Cred::userpass_plaintext("x-access-token", token);
-        }
         if allowed.contains(CredentialType::SSH_KEY) {
             return Cred::ssh_key_from_agent(user.unwrap_or("git"));
-        }
-        if allowed.contains(CredentialType::USER_PASS_PLAINTEXT) {
-            let config = git2::Config::open_default()?;
-            return Cred::credential_helper(&config, url, user);
         }
         Cred::default()
     });

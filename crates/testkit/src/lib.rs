@@ -7,6 +7,7 @@
 //! - [`Mimeo`]: runs the program, with the time of every line of its output.
 //! - [`GitRepo`]: a repository built from a fixture, commit by commit.
 //! - [`GitDaemon`]: a server of git's own protocol, that counts who asks.
+//! - [`GitServer`]: serves a repository over HTTP or HTTPS.
 //! - [`Gitea`]: a forge: the lab's, or one of a test's own.
 //! - [`Relay`]: stands between `mimeo` and the API server, counts writes, and kills at the n-th.
 //! - [`Wire`]: hands bytes on to an API server and counts the connections.
@@ -31,6 +32,7 @@ mod fault;
 mod forge_relay;
 mod git;
 mod git_daemon;
+mod git_server;
 mod gitea;
 mod http;
 mod kubeconfig;
@@ -55,6 +57,7 @@ pub use fault::Fault;
 pub use forge_relay::{ForgeRelay, Harm, Traffic, Trouble};
 pub use git::GitRepo;
 pub use git_daemon::GitDaemon;
+pub use git_server::GitServer;
 pub use gitea::{Comment, Gitea, GiteaRepo};
 pub use kubeconfig::Kubeconfig;
 pub use mimeo::{Mimeo, Outcome, Running};
