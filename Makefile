@@ -49,7 +49,8 @@ lab-test: ## test the lab itself: kills, restarts and stops it
 	@tests/lab/test
 
 bench: build ## what mimeo costs, beside its peers on a control plane of its own (a table, and target/bench/results.json)
-	@cargo build --release --locked --package testkit --package plan --example wire --example planning
+	@cargo build --release --locked --package testkit --package plan --package render --package source \
+		--example wire --example planning --example again --example subtree
 	@cargo test --locked --package cli --test cluster --no-run
 	@tests/bench/run
 
