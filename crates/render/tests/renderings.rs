@@ -1,7 +1,5 @@
 //! What was rendered before is not rendered again, and nothing else is taken for it.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
