@@ -57,7 +57,11 @@ impl Ui {
     pub fn data(&self, text: &str) {
         self.pause(|| {
             // A closed pipe is the reader's way of saying that it has enough.
-            let _ = writeln!(anstream::stdout(), "{}", text.trim_end_matches('\n'));
+            let text = text.trim_end_matches('\n');
+            let _ = match text.contains('\x1b') {
+                true => writeln!(anstream::stdout(), "{text}"),
+                false => writeln!(std::io::stdout(), "{text}"),
+            };
         });
     }
 

@@ -1,6 +1,7 @@
 //! Canonical bytes, and the record of what they were made from.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -50,8 +51,22 @@ impl Rendered {
     ///
     /// # Errors
     /// `YML008` when a manifest holds what YAML has no words for.
-    pub fn yaml_stream(&self) -> Result<String, Box<Diagnostic>> {
-        stream(&self.objects)
+    pub fn yaml_stream(&self) -> Result<Arc<str>, Box<Diagnostic>> {
+        match &self.stream.0 {
+            Some(stream) => Ok(Arc::clone(stream)),
+            None => stream(&self.objects).map(Arc::from),
+        }
+    }
+}
+
+/// The bytes of the manifests, where they were written already. Says nothing that the objects do not say, so two are
+/// always equal.
+#[derive(Debug, Clone, Default)]
+pub struct Stream(Option<Arc<str>>);
+
+impl PartialEq for Stream {
+    fn eq(&self, _: &Self) -> bool {
+        true
     }
 }
 
@@ -74,7 +89,7 @@ pub(crate) fn lock(
     mut values: Value,
     images: &BTreeSet<String>,
     objects: &[RenderedObject],
-) -> Result<Lock, Box<Diagnostic>> {
+) -> Result<(Lock, Stream), Box<Diagnostic>> {
     let mut trees = BTreeMap::new();
     for name in prepared.templates.keys() {
         if let Some(id) = files.tree_id(&template::folder(&request.root, name))? {
@@ -82,8 +97,9 @@ pub(crate) fn lock(
         }
     }
     canonical(&mut values);
+    let stream = stream(objects)?;
     let used = |(image, _): &(&String, &String)| images.contains(*image);
-    Ok(Lock {
+    let lock = Lock {
         version: LOCK_VERSION,
         tool: request.tool_version.clone(),
         spec: request.spec.clone(),
@@ -98,6 +114,7 @@ pub(crate) fn lock(
         values: hex::encode(Sha256::digest(values.to_string())),
         images: images.iter().cloned().collect(),
         image_map: request.image_map.iter().filter(used).map(|(a, b)| (a.clone(), b.clone())).collect(),
-        manifests: hex::encode(Sha256::digest(stream(objects)?)),
-    })
+        manifests: hex::encode(Sha256::digest(&stream)),
+    };
+    Ok((lock, Stream(Some(stream.into()))))
 }

@@ -109,7 +109,7 @@ pub(crate) fn unmark(rendered: &str) -> Mapped {
     for line in rendered.split_inclusive('\n') {
         let mut first = None;
         let mut rest = line;
-        while let Some((before, marked)) = rest.split_once(OPEN) {
+        while let Some((before, marked)) = split_at_mark(rest) {
             text.push_str(before);
             let Some((number, after)) = marked.split_once(CLOSE) else { break };
             if let Ok(number) = number.parse() {
@@ -122,6 +122,13 @@ pub(crate) fn unmark(rendered: &str) -> Mapped {
         lines.push(first.unwrap_or(current));
     }
     Mapped { text, lines }
+}
+
+/// What stands before and after the first [`OPEN`]. Lines are short: looking at each byte is quicker than a search.
+fn split_at_mark(text: &str) -> Option<(&str, &str)> {
+    const BYTES: [u8; 3] = [0xef, 0xb7, 0x90];
+    let at = text.as_bytes().windows(3).position(|bytes| bytes == BYTES)?;
+    Some((&text[..at], &text[at + 3..]))
 }
 
 #[cfg(test)]
@@ -156,6 +163,12 @@ mod tests {
         let mapped = unmark(&render(&mark("a: 1\nb:\n{% include \"part\" %}\nc: 3\n")).unwrap());
         let lines: Vec<usize> = (1..=6).map(|line| mapped.line(line)).collect();
         assert_eq!(lines, [1, 2, 3, 3, 3, 4], "{}", mapped.text);
+    }
+
+    #[test]
+    fn a_mark_is_three_bytes() {
+        assert_eq!(split_at_mark(&format!("é{OPEN}ü")), Some(("é", "ü")));
+        assert_eq!(split_at_mark("\u{fdd1} \u{ff90}"), None);
     }
 
     #[test]

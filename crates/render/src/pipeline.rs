@@ -485,7 +485,7 @@ pub(crate) fn finish(
     let secrets = extras::secrets(body);
     let effective = json!({"parameters": params, "components": all.values});
     let lock = lock::lock(request, &**files, &prepared, effective, &all.images, &all.objects);
-    let rendered = lock.map(|lock| Rendered {
+    let rendered = lock.map(|(lock, stream)| Rendered {
         env: prepared.env,
         components: all.components,
         objects: all.objects,
@@ -497,6 +497,7 @@ pub(crate) fn finish(
         policy,
         parameters: prepared.inputs.into_iter().map(|(name, input)| (name, input.into())).collect(),
         lock,
+        stream,
     });
     (rendered, found)
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use spec::Diagnostic;
 use spec::lock_file::Pins;
 
+use crate::lock::Stream;
 use crate::object::title;
 use crate::origin::Origin;
 
@@ -36,6 +37,9 @@ pub struct Rendered {
     pub parameters: BTreeMap<String, Input>,
     /// Everything this rendering was made from.
     pub lock: Lock,
+    /// What [`Rendered::yaml_stream`] gives; unknown to a rendering that was read back.
+    #[serde(skip)]
+    pub stream: Stream,
 }
 
 /// The identity of the environment, as templates see it in `env.*`.

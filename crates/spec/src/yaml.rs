@@ -175,7 +175,7 @@ pub fn to_yaml<T: Serialize>(value: &T) -> Result<String, Box<Diagnostic>> {
     };
     let mut text = write(true)?;
     // A block that begins with an empty line: kubectl's parser cannot tell how far it is indented.
-    if ["|\n\n", "|-\n\n", "|+\n\n"].iter().any(|begin| text.contains(begin)) {
+    if text.contains("\n\n") && ["|\n\n", "|-\n\n", "|+\n\n"].iter().any(|begin| text.contains(begin)) {
         text = write(false)?;
     }
     if check_characters("", &text).is_ok() {

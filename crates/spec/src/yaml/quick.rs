@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
     }
 
     fn mapping(&mut self, indent: usize, depth: usize) -> Option<Value> {
-        let mut map = Map::new();
+        let mut entries = Vec::new();
         while let Next::Line { indent: at, text } = self.peek()? {
             if at < indent {
                 break;
@@ -116,11 +116,9 @@ impl<'a> Reader<'a> {
                 rest if rest.starts_with('#') => self.below(indent, true, depth)?,
                 rest => self.here(rest, indent, depth)?,
             };
-            if map.insert(key, value).is_some() {
-                return None;
-            }
+            entries.push((key, value));
         }
-        Some(Value::Object(map))
+        object(entries)
     }
 
     fn list(&mut self, indent: usize, depth: usize) -> Option<Value> {
@@ -171,7 +169,7 @@ impl<'a> Reader<'a> {
             }
             value
         } else {
-            plain(text.split_once(" #").map_or(text, |(text, _)| text.trim_end_matches(' ')))?
+            plain(pair(text, b" #").map_or(text, |at| text[..at].trim_end_matches(' ')))?
         };
         // What follows further in goes on with the scalar, or is a fault: the block around it does not take it.
         self.advance();
@@ -244,24 +242,38 @@ impl<'a> Reader<'a> {
     }
 
     fn flow_mapping<'t>(&mut self, text: &'t str, depth: usize) -> Option<(Value, &'t str)> {
-        let mut map = Map::new();
+        let mut entries = Vec::new();
         let mut rest = text.trim_start_matches(' ');
         if let Some(rest) = rest.strip_prefix('}') {
-            return Some((Value::Object(map), rest));
+            return Some((Value::Object(Map::new()), rest));
         }
         loop {
             let (key, after) = key(rest)?;
             self.count()?;
             let (value, after) = self.flow(after.strip_prefix(' ')?.trim_start_matches(' '), depth)?;
-            if map.insert(key, value).is_some() {
-                return None;
-            }
+            entries.push((key, value));
             match next_of(after, '}')? {
                 (true, after) => rest = after,
-                (false, after) => return Some((Value::Object(map), after)),
+                (false, after) => return Some((object(entries)?, after)),
             }
         }
     }
+}
+
+/// A mapping that takes no more room than it needs; `None` when a key is given twice.
+fn object(entries: Vec<(String, Value)>) -> Option<Value> {
+    let mut map = Map::with_capacity(entries.len());
+    for (key, value) in entries {
+        if map.insert(key, value).is_some() {
+            return None;
+        }
+    }
+    Some(Value::Object(map))
+}
+
+/// Where two bytes stand next to each other.
+fn pair(text: &str, two: &[u8; 2]) -> Option<usize> {
+    text.as_bytes().windows(2).position(|bytes| bytes == two)
 }
 
 /// After an entry of a flow collection: whether another one follows, and the rest.
@@ -343,7 +355,7 @@ fn plain(text: &str) -> Option<Value> {
                 || matches!(first, b'/' | b'.' | b'_' | b'$' | b'(' | b'+' | b'-' | b'\\' | b';' | 0x80..)
         }
     };
-    if !begins || text.ends_with(':') || text.contains(": ") || text.contains(" #") {
+    if !begins || text.ends_with(':') || pair(text, b": ").is_some() || pair(text, b" #").is_some() {
         return None;
     }
     match text {
@@ -362,7 +374,13 @@ fn number(text: &str) -> Option<Value> {
     let usual = text.len() <= 18
         && text.bytes().all(|byte| byte.is_ascii_digit())
         && (text.len() == 1 || !text.starts_with('0'));
-    if usual { text.parse::<i64>().ok().map(Value::from) } else { scalar(text) }
+    if usual {
+        return text.parse::<i64>().ok().map(Value::from);
+    }
+    // `64Mi`: no number of YAML's, old or new, nor a date holds such a letter. Those that do are words.
+    let text_only = |byte: u8| byte.is_ascii_alphabetic() && !b"abcdefoxABCDEFOXTZtz".contains(&byte);
+    let is_text = text.starts_with(|first: char| first.is_ascii_digit()) && text.bytes().any(text_only);
+    if is_text { Some(Value::String(text.to_owned())) } else { scalar(text) }
 }
 
 /// Words that are, or may be taken for, something else than text, in any case.
