@@ -288,7 +288,9 @@ fn seen(answer: Result<Answer, Box<Diagnostic>>) -> String {
     };
     let answer = answer.unwrap();
     let (bytes, places) = match &answer {
-        Answer::Rendered(Ok((rendered, _))) => (rendered.yaml_stream().unwrap(), places(rendered)),
+        Answer::Rendered(Ok((rendered, _))) => {
+            (rendered.yaml_stream().unwrap().to_string(), places(rendered))
+        }
         Answer::Checked(survey, _) => {
             (String::new(), survey.rendered.as_ref().map(places).unwrap_or_default())
         }

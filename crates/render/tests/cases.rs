@@ -42,7 +42,7 @@ fn actual(case: &Case) -> BTreeMap<String, String> {
                 actual.insert("diagnostics".to_owned(), show(&warnings));
             }
             if warnings.is_empty() || case.section("manifests").is_some() {
-                actual.insert("manifests".to_owned(), rendered.yaml_stream().unwrap());
+                actual.insert("manifests".to_owned(), rendered.yaml_stream().unwrap().to_string());
             }
             if case.section("rendered").is_some() {
                 let mut rest = rendered;

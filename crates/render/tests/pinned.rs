@@ -58,7 +58,7 @@ fn bytes(folder: &Path) -> (String, String) {
     };
     let (rendered, warnings) = render(&request, &files).unwrap();
     assert_eq!(warnings, []);
-    (rendered.yaml_stream().unwrap(), serde_json::to_string(&rendered).unwrap())
+    (rendered.yaml_stream().unwrap().to_string(), serde_json::to_string(&rendered).unwrap())
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
-use source::Repository;
+use source::{Network, Repository};
 use spec::Files as _;
 use tempfile::TempDir;
 use testkit::{GitRepo, GitServer};
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let asked = server.requests().len();
     let read = || -> Result<Duration, Box<dyn Error>> {
         let begun = Instant::now();
-        let kept = Repository::kept(&url, &commit, cache.path())?.ok_or("there is no copy")?;
+        let kept = Repository::pinned(&url, &commit, cache.path(), Network::Never)?;
         let tree = kept.tree(&commit)?;
         let paths = tree.list("environments").map_err(|finding| finding.to_string())?;
         assert_eq!(paths.len(), 100);

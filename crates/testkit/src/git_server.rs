@@ -100,7 +100,7 @@ impl Service {
                 ("302 Found", format!("Location: {scheme}://localhost:{port}/repo/{rest}\r\n"), Vec::new())
             }
             ("repo" | "private", "GET", "info/refs?service=git-upload-pack") => {
-                let refs = self.upload_pack(&["--advertise-refs"], &protocol, &[])?;
+                let refs = self.upload_pack(&["--advertise-refs"], protocol, &[])?;
                 (
                     "200 OK",
                     kind("advertisement"),
@@ -108,7 +108,7 @@ impl Service {
                 )
             }
             ("repo" | "private", "POST", "git-upload-pack") => {
-                ("200 OK", kind("result"), self.upload_pack(&[], &protocol, &body)?)
+                ("200 OK", kind("result"), self.upload_pack(&[], protocol, &body)?)
             }
             _ => ("404 Not Found", String::new(), Vec::new()),
         };
