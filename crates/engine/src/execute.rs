@@ -8,7 +8,6 @@ use std::{
 use cluster::{Deleted, Lease, Propagation};
 use futures::{StreamExt as _, stream};
 use plan::{Action, Desired, Inventory, Key, ObjectRef, Origin, Plan, Stage, Step, Wave};
-use rand::RngExt as _;
 use serde_json::{Value, json};
 use spec::{Category, Diagnostic};
 
@@ -16,6 +15,7 @@ use crate::{
     Error, Event, Result, Session,
     books::Books,
     compose::TARGET_SECRET,
+    create::create,
     definitions, down,
     health::{Patience, Rules, Watcher},
     observe::IN_FLIGHT,
@@ -24,11 +24,6 @@ use crate::{
     update, write_ahead,
 };
 
-/// How long the authorizer may take to learn of a fresh binding or role.
-const SETTLING: Duration = Duration::from_secs(5);
-/// It learns of them within milliseconds, and under load later.
-const ASK_AGAIN: Duration = Duration::from_millis(4);
-const ASK_AGAIN_AT_MOST: Duration = Duration::from_millis(100);
 /// How long a single object may take to go before the run says what holds it.
 const GOING: Duration = Duration::from_secs(120);
 
@@ -343,77 +338,6 @@ async fn run_step(
     }
 }
 
-async fn create(session: &Session, lease: &Lease, wanted: &Desired) -> Result<Value> {
-    let resource = session.resource(&wanted.object).await?;
-    let mut manifest = wanted.manifest.clone();
-    if let Origin::Generated(keys) = &wanted.origin {
-        let values: serde_json::Map<String, Value> =
-            keys.iter().map(|(key, length)| (key.clone(), json!(random(*length)))).collect();
-        manifest["stringData"] = values.into();
-    }
-    let begun = Instant::now();
-    let mut pause = ASK_AGAIN;
-    loop {
-        lease.check()?;
-        match session.cluster.apply_new(&resource, &wanted.object, &manifest).await {
-            Ok(Some(live)) => return Ok(live),
-            // Another environment was quicker.
-            Ok(None) if wanted.is_shared() => return Ok(json!({})),
-            Ok(None) => return appeared(session, lease, &resource, wanted).await,
-            Err(error) if may_settle(&error, wanted) && begun.elapsed() < SETTLING => {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(ASK_AGAIN_AT_MOST);
-            }
-            Err(error) => return Err(located(error, wanted)),
-        }
-    }
-}
-
-/// It was not there when the plan was made, and nobody but this run may write under the lease. Unless it is
-/// ours: a run that was killed may have sent it, and the server have worked on it still. Then it is what an
-/// entry that is pending stands for.
-async fn appeared(
-    session: &Session,
-    lease: &Lease,
-    resource: &cluster::Resource,
-    wanted: &Desired,
-) -> Result<Value> {
-    lease.verify().await?;
-    let live = session.cluster.get(resource, &wanted.object).await?;
-    let Some(live) = live.filter(|live| plan::is_sent_by(live, wanted)) else {
-        return Err(Diagnostic::new(
-            "OBJ019",
-            Category::Refused,
-            "an object of this name appeared while mimeo was about to create it; it was not touched",
-        )
-        .on(wanted.object.to_string())
-        .help("Look at who made it, remove it if nobody needs it, and run the command again")
-        .into());
-    };
-    // Random values are made once.
-    if matches!(wanted.origin, Origin::Generated(_)) {
-        return Ok(live);
-    }
-    let mut manifest = wanted.manifest.clone();
-    for field in ["uid", "resourceVersion"] {
-        manifest["metadata"][field] = live["metadata"][field].clone();
-    }
-    let applied = session.cluster.apply(resource, &wanted.object, &manifest, false).await;
-    applied.map(|(_, live)| live).map_err(|error| located(error, wanted))
-}
-
-/// The authorizer learns of fresh bindings and roles with a moment's delay: until then it answers 403,
-/// or 404 for the role that a binding names.
-fn may_settle(error: &cluster::Error, wanted: &Desired) -> bool {
-    let diagnostic = error.diagnostic();
-    match error.status() {
-        // A quota or a policy says no for good.
-        Some(403) => diagnostic.code == "CLU004" && diagnostic.cause.contains(" cannot "),
-        Some(404) => matches!(wanted.object.kind.as_str(), "RoleBinding" | "ClusterRoleBinding"),
-        _ => false,
-    }
-}
-
 /// Deletes one object by uid, unless it is on its way out already, and waits until it is gone, until the deadline at
 /// most.
 async fn remove(
@@ -502,9 +426,4 @@ pub(crate) fn answer(watcher: &Watcher<'_>, job: &ObjectRef) -> Option<Value> {
         let message = pod.pointer("/status/containerStatuses/0/state/terminated/message")?.as_str()?;
         serde_json::from_str(message).ok()
     })
-}
-
-/// A random value of letters and digits: 5.9 bits a character, safe in URLs and shells.
-fn random(length: usize) -> String {
-    rand::rng().sample_iter(rand::distr::Alphanumeric).take(length).map(char::from).collect()
 }

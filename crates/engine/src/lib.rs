@@ -14,6 +14,7 @@ mod access;
 pub mod account;
 mod books;
 pub mod compose;
+mod create;
 mod definitions;
 pub mod down;
 mod error;
