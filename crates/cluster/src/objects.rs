@@ -234,6 +234,28 @@ impl Cluster {
         self.call(call).await.map(|(_, live)| live)
     }
 
+    /// Asks whether an object that is there could be made again, without storing anything. The registry looks for
+    /// the name last (`registry/store.go`, `Create`): who is told that it exists has passed admission and validation.
+    ///
+    /// # Errors
+    /// Every answer but 201 and that conflict.
+    pub async fn rehearse(&self, resource: &Resource, object: &ObjectRef, manifest: &Value) -> Result<()> {
+        let path = resource.collection(object.namespace.as_deref());
+        let call = Call {
+            verb: "create",
+            subject: &object.to_string(),
+            method: Method::POST,
+            path: format!("{path}?fieldManager={FIELD_MANAGER}&dryRun=All&fieldValidation=Strict"),
+            content_type: "application/json",
+            body: Some(manifest),
+        };
+        match self.call(call).await {
+            Ok(_) => Ok(()),
+            Err(Error::Api { code: 409, reason, .. }) if reason == "AlreadyExists" => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Replaces an object; the manifest carries the resourceVersion that was read.
     ///
     /// # Errors

@@ -25,20 +25,34 @@ pub(crate) async fn create(session: &Session, lease: &Lease, wanted: &Desired) -
             keys.iter().map(|(key, length)| (key.clone(), json!(random(*length)))).collect();
         manifest["stringData"] = values.into();
     }
+    let created = settled(wanted, async || {
+        lease.check()?;
+        session.cluster.apply_new(&resource, &wanted.object, &manifest).await
+    });
+    match created.await {
+        Ok(Some(live)) => Ok(live),
+        // Another environment was quicker.
+        Ok(None) if wanted.is_shared() => Ok(json!({})),
+        Ok(None) => appeared(session, lease, &resource, wanted).await,
+        Err(error @ cluster::Error::Fenced { .. }) => Err(error.into()),
+        Err(error) => Err(located(error, wanted)),
+    }
+}
+
+/// Sends a request again while rights that are new may not be known everywhere.
+pub(crate) async fn settled<T>(
+    wanted: &Desired,
+    send: impl AsyncFn() -> cluster::Result<T>,
+) -> cluster::Result<T> {
     let begun = Instant::now();
     let mut pause = ASK_AGAIN;
     loop {
-        lease.check()?;
-        match session.cluster.apply_new(&resource, &wanted.object, &manifest).await {
-            Ok(Some(live)) => return Ok(live),
-            // Another environment was quicker.
-            Ok(None) if wanted.is_shared() => return Ok(json!({})),
-            Ok(None) => return appeared(session, lease, &resource, wanted).await,
+        match send().await {
             Err(error) if may_settle(&error, wanted) && begun.elapsed() < SETTLING => {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(ASK_AGAIN_AT_MOST);
             }
-            Err(error) => return Err(located(error, wanted)),
+            answer => return answer,
         }
     }
 }

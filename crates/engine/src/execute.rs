@@ -19,7 +19,7 @@ use crate::{
     definitions, down,
     health::{Patience, Rules, Watcher},
     observe::IN_FLIGHT,
-    read, stuck,
+    read, remake, stuck,
     up::Wanted,
     update, write_ahead,
 };
@@ -49,6 +49,9 @@ impl<'a> Run<'a> {
     /// Stale Jobs go first, then wave by wave; returns the watcher with its last views.
     pub(crate) async fn waves(&mut self) -> Result<Watcher<'a>> {
         let stale: Vec<&Step> = self.plan.stale().collect();
+        let wanted = by_key(self.desired);
+        let again = stale.iter().filter_map(|step| Some((*step, *wanted.get(&step.object.key())?)));
+        remake::rehearse_all(self.session, self.plan, again).await?;
         let (_, found) = self.delete_all(&stale, Propagation::Foreground).await;
         if !found.is_empty() {
             return Err(Error::Found(found));
@@ -178,7 +181,7 @@ impl<'a> Run<'a> {
     }
 
     async fn steps(&mut self, steps: &[Step]) -> Result<Vec<(Key, Value)>> {
-        let (session, lease, deadline) = (self.session, self.lease, self.patience.deadline);
+        let (session, lease, plan, deadline) = (self.session, self.lease, self.plan, self.patience.deadline);
         let desired = by_key(self.desired);
         let desired = &desired;
         // Services take the server longest, because each is given an address: the others are written meanwhile.
@@ -198,7 +201,7 @@ impl<'a> Run<'a> {
                 };
                 let _turn = session.cluster.turn().await;
                 session.keep_going()?;
-                let live = run_step(session, lease, step, wanted, deadline).await?;
+                let live = run_step(session, lease, plan, (step, wanted), deadline).await?;
                 session.tell(Event::Done {
                     action: step.action,
                     object: step.object.clone(),
@@ -317,8 +320,8 @@ fn by_key(desired: &[Desired]) -> BTreeMap<Key, &Desired> {
 async fn run_step(
     session: &Session,
     lease: &Lease,
-    step: &Step,
-    wanted: &Desired,
+    plan: &Plan,
+    (step, wanted): (&Step, &Desired),
     deadline: Instant,
 ) -> Result<Value> {
     match step.action {
@@ -330,9 +333,10 @@ async fn run_step(
                 && !step.ahead
                 && let Some(uid) = &step.uid
             {
+                remake::rehearse(session, plan, step, wanted).await?;
                 remove(session, lease, step, uid, Propagation::Foreground, deadline).await?;
             }
-            create(session, lease, wanted).await
+            remake::create_again(session, lease, wanted).await
         }
         Action::Delete => Err(Diagnostic::error("PLN002", "a delete is no step of a wave").into()),
     }

@@ -34,6 +34,7 @@ pub mod preview;
 pub mod pull_request;
 mod read;
 mod redact;
+mod remake;
 mod session;
 pub mod status;
 mod stuck;

@@ -22,6 +22,7 @@ mod ownership;
 mod planner;
 mod prune;
 mod redact;
+pub mod remade;
 pub mod stale;
 mod steps;
 mod teardown;
