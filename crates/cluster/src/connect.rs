@@ -24,6 +24,7 @@ use crate::{
     Error, Result,
     early::Early,
     flow::{self, Flow, Turn},
+    silence::Silence,
 };
 
 /// Longest wait for one answer. Watches have their own.
@@ -38,6 +39,7 @@ pub struct Cluster {
     /// Seconds by which the server's clock is ahead of this machine's.
     ahead: Arc<AtomicI64>,
     pub(crate) flow: Arc<Flow>,
+    pub(crate) silence: Arc<Silence>,
 }
 
 impl Cluster {
@@ -50,7 +52,20 @@ impl Cluster {
         let (config, context) = configuration(context).await?;
         let server = config.cluster_url.to_string();
         let client = client(config)?;
-        Ok(Self { client, server, context, ahead: Arc::default(), flow: Arc::default() })
+        Ok(Self {
+            client,
+            server,
+            context,
+            ahead: Arc::default(),
+            flow: Arc::default(),
+            silence: Arc::default(),
+        })
+    }
+
+    /// Who is told that the server has not answered for a while, and for how long.
+    /// The first who asks is the one.
+    pub fn when_silent(&self, tell: impl Fn(Duration) + Send + Sync + 'static) {
+        self.silence.told_to(tell);
     }
 
     /// Waits until one more request may be in flight. Whoever sends many asks for it before each; what the server

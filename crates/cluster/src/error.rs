@@ -78,6 +78,8 @@ pub enum Error {
     },
 }
 
+const NO_API: &str = "Check that the server of the kubeconfig context is a Kubernetes API, and what stands between this machine and it, such as a proxy or a login page";
+
 impl Error {
     /// HTTP status, when the server gave one.
     #[must_use]
@@ -164,9 +166,7 @@ impl Error {
                 Category::Usage,
                 "Install the CustomResourceDefinition first, or correct apiVersion and kind",
             ),
-            Self::Answer { .. } => {
-                ("CLU007", Category::Cluster, "Check what stands between this machine and the API server")
-            }
+            Self::Answer { .. } => ("CLU007", Category::Cluster, NO_API),
             Self::NotInstalled => {
                 ("CLU008", Category::Cluster, "An admin runs `mimeo install` once per cluster")
             }

@@ -51,6 +51,22 @@ impl Resource {
     }
 }
 
+impl Cluster {
+    /// Why mimeo's own kinds are not there: nobody installed them, or this is no Kubernetes API at all. Everybody
+    /// may ask an API server for its version.
+    pub async fn not_installed(&self) -> Error {
+        let subject = self.server().to_owned();
+        let cause = "it answers, but is no Kubernetes API".to_owned();
+        match self.discovery("/version", &subject).await {
+            Ok(Some(version)) if version.get("gitVersion").is_some() => Error::NotInstalled,
+            Ok(_) => Error::Answer { subject, cause },
+            // Who refuses is an API server.
+            Err(Error::Api { code: 401 | 403, .. }) => Error::NotInstalled,
+            Err(error) => error,
+        }
+    }
+}
+
 /// Kinds looked up so far.
 #[derive(Clone, Default)]
 pub struct Kinds {

@@ -16,6 +16,7 @@ mod pulls;
 mod records;
 mod request;
 mod review;
+mod silence;
 mod watch;
 
 pub use api::{

@@ -20,7 +20,7 @@ impl Records {
         let object = self.pull_object(repository, number);
         match self.cluster.get(&resource_of::<PullRequest>(), &object).await {
             Ok(live) => live.map(|live| parse(&object, live)).transpose(),
-            Err(Error::Api { code: 404, .. }) => Err(Error::NotInstalled),
+            Err(Error::Api { code: 404, .. }) => Err(self.cluster.not_installed().await),
             Err(error) => Err(error),
         }
     }
@@ -33,7 +33,7 @@ impl Records {
         let object = self.object("PullRequest", "?");
         match self.cluster.list(&resource_of::<PullRequest>(), Some(self.namespace()), "").await {
             Ok(listing) => listing.items.into_iter().map(|item| parse(&object, item)).collect(),
-            Err(Error::Api { code: 404, .. }) => Err(Error::NotInstalled),
+            Err(Error::Api { code: 404, .. }) => Err(self.cluster.not_installed().await),
             Err(error) => Err(error),
         }
     }

@@ -74,7 +74,7 @@ impl Records {
         let path = "/apis/mimeo.dev/v1alpha1";
         match self.cluster.discovery(path, "the API mimeo.dev/v1alpha1").await? {
             Some(_) => Ok(()),
-            None => Err(Error::NotInstalled),
+            None => Err(self.cluster.not_installed().await),
         }
     }
 
@@ -111,7 +111,7 @@ impl Records {
                 }
                 Ok((records, broken))
             }
-            Err(Error::Api { code: 404, .. }) => Err(Error::NotInstalled),
+            Err(Error::Api { code: 404, .. }) => Err(self.cluster.not_installed().await),
             Err(error) => Err(error),
         }
     }
@@ -125,7 +125,7 @@ impl Records {
         let manifest = to_value(&object, record)?;
         match self.cluster.create(&resource_of::<EnvironmentRecord>(), &object, &manifest).await {
             Ok(live) => parse(&object, live),
-            Err(Error::Api { code: 404, .. }) => Err(Error::NotInstalled),
+            Err(Error::Api { code: 404, .. }) => Err(self.cluster.not_installed().await),
             Err(error) => Err(error),
         }
     }

@@ -30,9 +30,10 @@ impl Cluster {
     /// Sends a request; the answer is the status and the JSON body of a success.
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<(StatusCode, Value)> {
         let mut attempt = 0;
+        let since = tokio::time::Instant::now();
         loop {
             attempt += 1;
-            match self.send_once(&call).await {
+            match self.send_once(&call, since).await {
                 Ok(answer) => return Ok(answer),
                 Err(Attempt::Later(after, error)) => {
                     if attempt >= ATTEMPTS {
@@ -53,7 +54,12 @@ impl Cluster {
         }
     }
 
-    async fn send_once(&self, call: &Call<'_>) -> std::result::Result<(StatusCode, Value), Attempt> {
+    /// Sends it; `since` is when it was first sent.
+    async fn send_once(
+        &self,
+        call: &Call<'_>,
+        since: tokio::time::Instant,
+    ) -> std::result::Result<(StatusCode, Value), Attempt> {
         let unreachable = |cause: String| Error::Unreachable { server: self.server().to_owned(), cause };
         let bytes = call.body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
         let request = Request::builder()
@@ -71,7 +77,8 @@ impl Cluster {
             Ok::<_, String>((head, body))
         };
         let begun = Instant::now();
-        let (head, body) = match tokio::time::timeout(ANSWER_TIMEOUT, exchange).await {
+        let exchange = tokio::time::timeout(ANSWER_TIMEOUT, exchange);
+        let (head, body) = match self.silence.until(since, exchange).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(cause)) => return Err(Attempt::Broken(unreachable(cause))),
             Err(_) => return Err(Attempt::Broken(unreachable("no answer within 30 s".to_owned()))),
@@ -87,11 +94,11 @@ impl Cluster {
         if head.status.is_success() {
             return match parsed {
                 Ok(value) => Ok((head.status, value)),
-                Err(_) => Err(Attempt::Failed(Error::Answer {
-                    subject: call.subject.to_owned(),
-                    cause: "it is not JSON".to_owned(),
-                })),
+                Err(_) => Err(Attempt::Failed(stranger(call, head.status, "it is not JSON"))),
             };
+        }
+        if is_page(head.status, &head.headers) {
+            return Err(Attempt::Failed(stranger(call, head.status, "it is a page for a browser")));
         }
         let error = failure(call, head.status, parsed.ok().as_ref());
         let after = head
@@ -115,6 +122,17 @@ impl Cluster {
 pub(crate) const NOT_FOUND: &str = "NotFound";
 /// Reason of a 404 by which the server says that it does not serve the path.
 const NOT_SERVED: &str = "NotServed";
+
+/// Whether somebody else answers than an API server: it sends nobody elsewhere, and no page for a browser where
+/// something is not there. What a proxy says of a server that is down is another matter.
+fn is_page(status: StatusCode, headers: &header::HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    status.is_redirection() || status == StatusCode::NOT_FOUND && kind.starts_with("text/html")
+}
+
+fn stranger(call: &Call<'_>, status: StatusCode, cause: &str) -> Error {
+    Error::Answer { subject: call.subject.to_owned(), cause: format!("{cause} (HTTP {})", status.as_u16()) }
+}
 
 enum Attempt {
     Later(Duration, Error),

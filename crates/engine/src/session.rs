@@ -1,5 +1,7 @@
 //! What every command that talks to a cluster has in hand.
 
+use std::sync::Arc;
+
 use cluster::{Cluster, Kinds, Records};
 use plan::ObjectRef;
 use spec::{Category, Diagnostic};
@@ -17,7 +19,7 @@ pub struct Session {
     pub kinds: Kinds,
     pub(crate) programs: Programs,
     caller: OnceCell<String>,
-    listener: Box<dyn Fn(Event) + Send + Sync>,
+    listener: Arc<dyn Fn(Event) + Send + Sync>,
     stop: Option<watch::Receiver<bool>>,
 }
 
@@ -26,6 +28,11 @@ impl Session {
     #[must_use]
     pub fn new(cluster: Cluster, record_namespace: &str, listener: Box<dyn Fn(Event) + Send + Sync>) -> Self {
         let records = Records::new(&cluster, record_namespace);
+        let listener: Arc<dyn Fn(Event) + Send + Sync> = listener.into();
+        let (told, server) = (Arc::clone(&listener), cluster.server().to_owned());
+        cluster.when_silent(move |since| {
+            told(Event::Waiting(vec![format!("{server} ({} s)", since.as_secs())]))
+        });
         Self {
             cluster,
             records,

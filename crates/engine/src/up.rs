@@ -140,7 +140,7 @@ pub(crate) async fn lease(session: &Session, name: &str, patience: Duration) -> 
     let acquired = Lease::acquire(&session.cluster, session.records.namespace(), name, patience, waiting);
     match session.waiting(acquired).await {
         Err(Error::Cluster(cluster::Error::Api { code: 404, .. })) => {
-            Err(cluster::Error::NotInstalled.into())
+            Err(session.cluster.not_installed().await.into())
         }
         other => other,
     }
