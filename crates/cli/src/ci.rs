@@ -1,12 +1,16 @@
 //! What a CI job knows of its pull request and its forge, and what the environment says of tokens. GitHub,
 //! Gitea and Forgejo set the same variables (GitHub: "Variables reference", "Default environment variables").
 
+use std::path::Path;
+
 use clap::Args;
 use engine::{Error, Forges};
 use forge::{Forge, Kind, PullUrl, Token};
 use serde_json::Value;
 use spec::Diagnostic;
 use url::Url;
+
+use crate::file;
 
 /// Which forge.
 #[derive(Debug, Clone, Args)]
@@ -88,7 +92,7 @@ pub fn pull() -> Result<PullUrl, Error> {
 }
 
 fn event_number() -> Option<u64> {
-    let text = std::fs::read_to_string(variable("GITHUB_EVENT_PATH")?).ok()?;
+    let text = file::read(Path::new(&variable("GITHUB_EVENT_PATH")?), file::LARGE).ok()?;
     let event: Value = serde_json::from_str(&text).ok()?;
     event.pointer("/pull_request/number")?.as_u64()
 }

@@ -1,6 +1,10 @@
 //! From the command line to a rendering: open, resolve, read, render.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use cluster::RefKind;
 use engine::{Error, plan_file::PlanRequest, up::Origin};
@@ -11,7 +15,7 @@ use spec::{Diagnostic, Files, Node, Spot};
 
 use crate::{
     args::{Inputs, Pinning, Source},
-    sources,
+    file, sources,
     ui::Ui,
     views::plain,
 };
@@ -90,8 +94,8 @@ pub fn request(
         .map(|text| spec::parameter::split_set(text))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|diagnostic| Error::from(*diagnostic))?;
-    let values = inputs.values.as_ref().map(read_yaml).transpose()?;
-    let image_map = match inputs.image_map.as_ref().map(read_yaml).transpose()? {
+    let values = inputs.values.as_deref().map(read_yaml).transpose()?;
+    let image_map = match inputs.image_map.as_deref().map(read_yaml).transpose()? {
         None => BTreeMap::new(),
         Some(map) => serde_json::from_value(map.to_value()).map_err(|_| {
             Diagnostic::error("ARG002", "the image map is no map of image to image")
@@ -288,12 +292,8 @@ pub fn cache_dir() -> PathBuf {
     base.or(home).unwrap_or_else(std::env::temp_dir).join("mimeo").join("git")
 }
 
-pub fn read_yaml(path: &PathBuf) -> Result<Node, Error> {
+pub fn read_yaml(path: &Path) -> Result<Node, Error> {
     let shown = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Diagnostic::error("ARG001", format!("cannot read the file: {error}"))
-            .on(shown.clone())
-            .help("Check the path")
-    })?;
+    let text = file::read(path, file::TEXT)?;
     spec::yaml::parse(&shown, &text).map_err(|diagnostic| Error::from(*diagnostic))
 }

@@ -3,6 +3,7 @@
 mod args;
 mod ci;
 mod commands;
+mod file;
 mod inputs;
 mod relock;
 mod select;

@@ -1,6 +1,6 @@
 //! A rendering made again from its lock: same lock, same bytes, or what is not the same.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use engine::Error;
 use render::{Governor, LOCK_VERSION, Lock, Rendered, Request};
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Reads a lock that `render --lock` printed.
-pub fn read(path: &PathBuf) -> Result<Lock, Error> {
+pub fn read(path: &Path) -> Result<Lock, Error> {
     let refused = |cause: String| {
         let finding = Diagnostic::error("LCK007", cause).on(path.display().to_string());
         Error::from(finding.help("Make it with `mimeo render SPEC --lock`"))

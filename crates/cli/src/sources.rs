@@ -12,6 +12,7 @@ use source::{Credentials, Network, Repository};
 use spec::{Diagnostic, Files, lock_file};
 
 use crate::{
+    file,
     inputs::{Commit, blocking, cache_dir},
     ui::Ui,
 };
@@ -192,7 +193,7 @@ impl LockFile {
     pub fn write(&self, commit: &Commit) -> Result<Written, Error> {
         let Some(folder) = &commit.work_tree else { return Ok(Written::Nowhere) };
         let path = folder.join(&self.path);
-        let known = std::fs::read_to_string(&path).ok();
+        let known = file::read(&path, file::TEXT).ok();
         if known == self.text {
             return Ok(Written::Same);
         }

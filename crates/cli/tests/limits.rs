@@ -355,3 +355,26 @@ fn the_catalogue_is_the_same_apart() {
         }
     }
 }
+
+#[test]
+fn a_file_without_an_end_is_told_of_and_not_read() {
+    let repo = repo("");
+    for arguments in [
+        &["up", "--plan", "/dev/zero"] as &[&str],
+        &["render", "qa", "--values", "/dev/zero"],
+        &["render", "qa", "--image-map", "/dev/zero"],
+        &["render", "--lock", "/dev/zero"],
+    ] {
+        let output = Command::new("prlimit")
+            .arg("--as=4294967296")
+            .arg(MIMEO)
+            .args(arguments)
+            .args(["--repo", &repo.arg()])
+            .env("NO_COLOR", "1")
+            .output()
+            .unwrap();
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains("ARG015") && said.contains("/dev/zero"), "{arguments:?}: {said}");
+    }
+}

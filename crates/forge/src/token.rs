@@ -1,6 +1,13 @@
 //! The token: where it comes from, and how it stays out of sight.
 
-use std::{env, ffi::OsString, fmt, fs};
+use std::{
+    env,
+    ffi::OsString,
+    fmt,
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
 
 use crate::{Error, Result};
 
@@ -50,7 +57,7 @@ fn read(variable: Option<OsString>, file: Option<OsString>) -> Result<Option<Tok
         (Some(token), None) => (token.into_string().unwrap_or_default(), VARIABLE.to_owned()),
         (None, Some(path)) => {
             let shown = path.to_string_lossy().into_owned();
-            match fs::read(&path) {
+            match short(Path::new(&path)) {
                 Ok(bytes) => (String::from_utf8(bytes).unwrap_or_default(), shown),
                 Err(error) => return refused(format!("{shown} cannot be read: {error}")),
             }
@@ -62,6 +69,18 @@ fn read(variable: Option<OsString>, file: Option<OsString>) -> Result<Option<Tok
     }
     Ok(Some(Token(token.to_owned())))
 }
+
+/// A file that holds no more than a token: it may have no end.
+fn short(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match File::open(path)?.take(LONGEST).read_to_end(&mut bytes)? as u64 {
+        LONGEST => Err(io::Error::other("it is larger than a token")),
+        _ => Ok(bytes),
+    }
+}
+
+/// Bytes; the tokens of forges have less than a hundredth of that.
+const LONGEST: u64 = 64 * 1024;
 
 /// Whether a text can stand in a header: visible ASCII, and something of it.
 pub(crate) fn is_usable(token: &str) -> bool {
@@ -75,7 +94,7 @@ mod tests {
     fn file(text: &str) -> (tempfile::TempDir, OsString) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        fs::write(&path, text).unwrap();
+        std::fs::write(&path, text).unwrap();
         (folder, path.into_os_string())
     }
 
@@ -97,6 +116,7 @@ mod tests {
         let (_one, empty) = file(" \n");
         let (_two, lines) = file("s3cret-a\ns3cret-b\n");
         let missing = OsString::from("/nowhere/token");
+        let endless = OsString::from("/dev/zero");
         for (variable, file) in [
             (Some("s3cret"), Some(&lines)),
             (Some("s3cret and"), None),
@@ -105,6 +125,7 @@ mod tests {
             (None, Some(&empty)),
             (None, Some(&lines)),
             (None, Some(&missing)),
+            (None, Some(&endless)),
         ] {
             let error = read(variable.map(OsString::from), file.cloned()).unwrap_err();
             assert_eq!(error.diagnostic().code, "FRG001", "{variable:?} {file:?}");

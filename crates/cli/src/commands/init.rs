@@ -7,7 +7,7 @@ use engine::Error;
 use spec::Diagnostic;
 
 use crate::{
-    inputs,
+    file, inputs,
     starter::{self, File},
     ui::Ui,
 };
@@ -69,7 +69,7 @@ pub async fn run(args: InitArgs, ui: &Ui) -> Result<u8, Error> {
 fn nothing_in_the_way(dir: &Path, files: &[File]) -> Result<(), Error> {
     let differs = |(path, text): &&File| {
         let path = dir.join(path);
-        path.symlink_metadata().is_ok() && std::fs::read_to_string(&path).ok().as_ref() != Some(text)
+        path.symlink_metadata().is_ok() && file::read(&path, file::TEXT).ok().as_ref() != Some(text)
     };
     let there: Vec<&str> = files.iter().filter(differs).map(|(path, _)| *path).collect();
     if there.is_empty() {

@@ -6,12 +6,11 @@ use clap::Args;
 use engine::{Error, plan_file::PlanFile, up};
 use jiff::SignedDuration;
 use serde_json::json;
-use spec::Diagnostic;
 
 use crate::{
     args::{Global, Inputs, Output, Pinning},
     commands::{Stop, connecting},
-    inputs,
+    file, inputs,
     ui::Ui,
     views,
 };
@@ -104,12 +103,7 @@ pub async fn run(args: UpArgs, global: &Global, ui: &Ui, stop: Stop) -> Result<u
 
 fn read(path: &std::path::Path) -> Result<PlanFile, Error> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Diagnostic::error("ARG001", format!("cannot read the file: {error}"))
-            .on(name.clone())
-            .help("Check the path")
-    })?;
-    PlanFile::parse(&name, &text)
+    PlanFile::parse(&name, &file::read(path, file::LARGE)?)
 }
 
 /// What came of it, as it was asked for.
