@@ -60,6 +60,14 @@ fn people_see_each_fault_once_with_its_line() {
     );
     let told = String::from_utf8(output.stderr).unwrap();
     let wanted = "\
+note[OBJ034]: Widget of example.org/v1 is a custom kind, so its fields are not checked
+  --> templates/web/manifests/a b, c.yaml:8:13
+   |
+ 8 | apiVersion: example.org/v1
+   |             ^
+  in  Widget/one
+  | also in Widget/two
+  help: the cluster must have its CustomResourceDefinition
 warning[OBJ039]: no pod template has the labels app=100%: a, b
   --> templates/web/manifests/a b, c.yaml:5:3
    |
@@ -76,14 +84,6 @@ error[OBJ004]: Kubernetes 1.36 has no field `spec.port`
   in  Service/one
   | also in Service/two
   help: did you mean `ports`?
-note[OBJ034]: Widget of example.org/v1 is a custom kind, so its fields are not checked
-  --> templates/web/manifests/a b, c.yaml:8:13
-   |
- 8 | apiVersion: example.org/v1
-   |             ^
-  in  Widget/one
-  | also in Widget/two
-  help: the cluster must have its CustomResourceDefinition
 ";
     assert_eq!(told, wanted);
 }

@@ -98,7 +98,7 @@ fn show(checked: &Checked, ui: &Ui) {
         _ => match ui.structured(&findings::json(checked)) {
             Some(text) => ui.data(&text),
             None => {
-                ui.warn(&checked.found);
+                ui.warn(&checked.gravest_last());
                 if ui.output != Output::Name {
                     ui.data(&findings::summary(checked));
                 }

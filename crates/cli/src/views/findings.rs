@@ -26,6 +26,13 @@ impl Checked {
     pub fn count(&self, severity: Severity) -> usize {
         self.found.iter().filter(|finding| finding.severity == severity).count()
     }
+
+    /// For people, who see the end first: notes, warnings, errors, each in the order of their places.
+    pub fn gravest_last(&self) -> Vec<Diagnostic> {
+        let mut found = self.found.clone();
+        found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        found
+    }
 }
 
 /// Findings in the order of their places, each once: specs that share a template find the same fault, and so

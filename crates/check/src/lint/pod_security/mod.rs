@@ -9,6 +9,8 @@ mod select;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use spec::Diagnostic;
 
@@ -42,15 +44,59 @@ pub(crate) fn check<'a>(world: &World<'a>, version: Version) -> Found<'a> {
             let finding = if world.owns_namespace() { finding } else { finding.warning() };
             found.push((subject.object, fault(breach, finding)));
         }
-        for breach in breaches(&pods, Level::Restricted, version) {
-            if baseline.iter().any(|known| known.at == breach.at) {
-                continue;
-            }
-            let cause = format!("Pod Security `restricted`: {}", breach.cause);
-            found.push((subject.object, fault(&breach, Diagnostic::error("OBJ023", cause).warning())));
+        let mut restricted = breaches(&pods, Level::Restricted, version);
+        restricted.retain(|breach| baseline.iter().all(|known| known.at != breach.at));
+        for Gathered { at, causes, helps } in gathered(subject.manifest(), restricted) {
+            let cause = format!("Pod Security `restricted`: {}", causes.join(", "));
+            let finding = Diagnostic::error("OBJ023", cause).help(helps.join(", ")).warning();
+            found.push((subject.object, Fault::new(at, finding)));
         }
     }
     found
+}
+
+/// One or more controls that are broken at one place.
+struct Gathered {
+    at: Vec<String>,
+    causes: Vec<String>,
+    helps: Vec<&'static str>,
+}
+
+/// Breaches, with all that a container does not say as one: it has one place, and is mended in one go.
+fn gathered(manifest: &Value, breaches: Vec<Breach>) -> Vec<Gathered> {
+    let mut found: Vec<Gathered> = Vec::new();
+    let mut lacking: BTreeMap<Vec<String>, usize> = BTreeMap::new();
+    for Breach { at, cause, help } in breaches {
+        let container = container(&at).filter(|_| !is_set(manifest, &at)).map(<[String]>::to_vec);
+        let known = container.as_ref().and_then(|container| lacking.get(container));
+        match known.and_then(|&known| found.get_mut(known)) {
+            Some(first) => {
+                // The container is named already.
+                first.causes.push(cause.split_once("` ").map_or(cause.clone(), |(_, what)| what.to_owned()));
+                first.helps.push(help.trim_start_matches("set "));
+            }
+            None => {
+                lacking.extend(container.map(|container| (container, found.len())));
+                found.push(Gathered { at, causes: vec![cause], helps: vec![help] });
+            }
+        }
+    }
+    found
+}
+
+/// The path of the container that a field is of.
+fn container(at: &[String]) -> Option<&[String]> {
+    let (container, _) = at.split_at(at.iter().position(|step| step == "securityContext")?);
+    container.last()?.parse::<usize>().ok().map(|_| container)
+}
+
+fn is_set(manifest: &Value, path: &[String]) -> bool {
+    path.iter()
+        .try_fold(manifest, |value, step| match value {
+            Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+            fields => fields.get(step),
+        })
+        .is_some()
 }
 
 fn fault(breach: &Breach, finding: Diagnostic) -> Fault {
