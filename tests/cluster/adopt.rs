@@ -231,6 +231,8 @@ fn an_adoption_that_is_cut_short_or_comes_late_harms_nobody() -> Result<()> {
     })
 }
 
+const OTHER: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\ndata: {a: b}\n";
+
 fn web(replicas: &str) -> String {
     format!(
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web}}\nspec:\n{replicas}  \
@@ -264,6 +266,28 @@ fn a_field_is_taken_where_the_spec_overrides_it_and_nowhere_else() -> Result<()>
         lent.declare("")?;
         let told = "overrides: {Deployment/web: [spec.replicas]}` in component notes";
         lent.run("up", 3)?.says(["OBJ017", "kubectl", told])?;
+        // Whoever looks sees the rest of the plan, and what is in its way.
+        lent.repo.write("templates/notes/manifests/other.yaml", OTHER)?.commit("One more")?;
+        let file = lent.case.home().join("plan.json").display().to_string();
+        let plan = lent.case.mimeo(lent.case.on("plan", &lent.repo, "main"));
+        let marked = "Deployment/web in ";
+        let conflict = "refused: another field manager owns .spec.replicas: conflict with \"kubectl\"";
+        for outcome in
+            [lent.run("diff", 3)?, plan.clone().run()?.expect(3)?, plan.args(["-o", &file]).run()?.expect(3)?]
+        {
+            let shown = [marked, conflict, "ConfigMap/other", "1 to create; 1 refused, so nothing is done"];
+            ensure!(shown.iter().all(|text| outcome.stdout.contains(text)), "{outcome}");
+            outcome.says(["OBJ017", told])?;
+        }
+        ensure!(!std::path::Path::new(&file).exists(), "what is refused is not kept");
+        let json = lent
+            .case
+            .mimeo(lent.case.on("diff", &lent.repo, "main"))
+            .args(["-o", "json"])
+            .run()?
+            .expect(3)?;
+        ensure!(json.json()?["refused"][0]["code"] == "OBJ017", "{json}");
+        lent.repo.remove("templates/notes/manifests/other.yaml")?.commit("One less")?;
         lent.declare(", overrides: {Deployment/web: [spec.template]}")?;
         lent.run("up", 3)?.says(["OBJ017", told])?;
         ensure!(replicas()? == 2, "it is untouched");

@@ -27,6 +27,18 @@ pub struct Preview {
     pub observed: Observed,
     /// What would be done.
     pub plan: Plan,
+    /// What is refused: with anything here, nothing of the plan is done.
+    pub refused: Vec<Diagnostic>,
+}
+
+impl Preview {
+    /// The same, if nothing is refused.
+    ///
+    /// # Errors
+    /// Every refusal.
+    pub fn allowed(self) -> Result<Self> {
+        if self.refused.is_empty() { Ok(self) } else { Err(Error::Found(self.refused)) }
+    }
 }
 
 /// Reads the record, the inventory and the live objects, and makes the plan.
@@ -34,7 +46,18 @@ pub struct Preview {
 /// # Errors
 /// Every refusal of the planner; any failure of a request.
 pub async fn preview(session: &Session, rendered: &Rendered) -> Result<Preview> {
-    look(session, rendered).await.map_err(|error| place::placed(rendered, error))
+    sketch(session, rendered).await?.allowed()
+}
+
+/// The same for somebody who only looks: refusals of the planner stand beside what would be done without them.
+///
+/// # Errors
+/// What the policy of the environment does not allow; any failure of a request.
+pub async fn sketch(session: &Session, rendered: &Rendered) -> Result<Preview> {
+    let placed = |error| place::placed(rendered, error);
+    let mut sketch = look(session, rendered).await.map_err(placed)?;
+    sketch.refused = placed(Error::Found(sketch.refused)).diagnostics();
+    Ok(sketch)
 }
 
 async fn look(session: &Session, rendered: &Rendered) -> Result<Preview> {
@@ -72,12 +95,12 @@ async fn look(session: &Session, rendered: &Rendered) -> Result<Preview> {
     }
     let looked = dry_runs(session, &inputs(rendered, who, &desired, &stored.inventory, &observed)).await?;
     looked.note(&mut observed);
-    let mut plan = plan::plan(&inputs(rendered, who, &desired, &stored.inventory, &observed))
-        .map_err(|refusals| Error::Found(refusals.iter().map(refused).collect()))?;
+    let (mut plan, refusals) = plan::sketch(&inputs(rendered, who, &desired, &stored.inventory, &observed));
     if let Some(record) = &record {
         plan.settings = settings(record, rendered)?;
     }
-    Ok(Preview { record, stored, desired, observed, plan })
+    let refused = refusals.iter().map(refused).collect();
+    Ok(Preview { record, stored, desired, observed, plan, refused })
 }
 
 fn inputs<'a>(

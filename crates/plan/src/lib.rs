@@ -40,7 +40,7 @@ pub use observed::{DryRun, Observed};
 pub use outline::{Line, StepKind};
 pub use owned::{FIELD_MANAGER, digest, other_managers, owned_digest, owned_fields};
 pub use ownership::{Ownership, Provenance, is_sent_by, keeps, ownership};
-pub use planner::{Compared, Inputs, compare, is_terminating, lacks_empties, needs_dry_run, plan};
+pub use planner::{Compared, Inputs, compare, is_terminating, lacks_empties, needs_dry_run, plan, sketch};
 pub use redact::{drop_secret_values, is_secret};
 pub use steps::{Action, Note, Plan, Step, Wave};
 pub use teardown::{Phase, TeardownPhase, is_custom, phase_of, prune_groups, teardown};

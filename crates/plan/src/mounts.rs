@@ -10,17 +10,15 @@ use crate::{
 
 /// Makes the workloads and Jobs that mount a claim that is made again go before it, and come again after it: a
 /// Job that filled the volume fills the new one.
-///
-/// # Errors
-/// A refusal for each that may not be deleted.
-pub(crate) fn remake(inputs: &Inputs<'_>, steps: &mut BTreeMap<Key, Step>) -> Result<(), Vec<Refusal>> {
+/// Returns a refusal for each that may not be deleted.
+pub(crate) fn remake(inputs: &Inputs<'_>, steps: &mut BTreeMap<Key, Step>) -> Vec<Refusal> {
     let claims: BTreeMap<(Option<String>, String), String> = steps
         .values()
         .filter(|step| step.action == Action::Recreate && step.object.is("", "PersistentVolumeClaim"))
         .map(|step| ((step.object.namespace.clone(), step.object.name.clone()), step.object.short()))
         .collect();
     if claims.is_empty() {
-        return Ok(());
+        return Vec::new();
     }
     let known = inputs.inventory.index();
     let mut refusals = Vec::new();
@@ -55,7 +53,7 @@ pub(crate) fn remake(inputs: &Inputs<'_>, steps: &mut BTreeMap<Key, Step>) -> Re
         }
         remade.ahead = true;
     }
-    if refusals.is_empty() { Ok(()) } else { Err(refusals) }
+    refusals
 }
 
 /// Names of the claims that the pods of a workload use, as it is and as it is to be.

@@ -81,6 +81,13 @@ pub fn needs_dry_run(inputs: &Inputs<'_>) -> BTreeSet<Key> {
 /// # Errors
 /// Every refusal that was found, not only the first.
 pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
+    let (plan, refusals) = sketch(inputs);
+    if refusals.is_empty() { Ok(plan) } else { Err(refusals) }
+}
+
+/// The same for somebody who only looks: what would be done beside what is refused. Where anything is refused,
+/// nothing of it is done.
+pub fn sketch(inputs: &Inputs<'_>) -> (Plan, Vec<Refusal>) {
     let mut refusals = Vec::new();
     let mut steps: BTreeMap<Key, Step> = BTreeMap::new();
     let known = inputs.inventory.index();
@@ -94,20 +101,17 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
         }
     }
     refusals.extend(mass_deletion::check(inputs.desired, inputs.inventory));
-    if !refusals.is_empty() {
-        return Err(refusals);
-    }
     let (prune, mut notes) = prune(inputs);
     notes.extend(moved::notes(inputs, &known));
     notes.extend(definition::notes(inputs));
     notes.extend(adoption::notes(inputs, steps.values()));
-    mounts::remake(inputs, &mut steps)?;
+    refusals.extend(mounts::remake(inputs, &mut steps));
     rerun(inputs, &mut steps, !prune.is_empty());
     let mut at_stake = immutable_field::stake(steps.values().chain(&prune));
     at_stake.extend(mass_deletion::stake(inputs.inventory, &prune));
     at_stake.sort();
     at_stake.dedup();
-    Ok(Plan {
+    let plan = Plan {
         version: 1,
         environment: inputs.environment.to_owned(),
         revision: inputs.revision.to_owned(),
@@ -117,7 +121,8 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<Refusal>> {
         settings: Vec::new(),
         notes,
         at_stake,
-    })
+    };
+    (plan, refusals)
 }
 
 /// Whether nothing has to be asked: what is wanted and what we own are both as they were recorded.

@@ -14,7 +14,8 @@ use crate::{
 /// Show what `up` would change; exit code 1 when something would
 ///
 /// Nothing is written. Fields are compared with what the server stores, so that its defaults are no
-/// differences. Secret values are never shown.
+/// differences. Secret values are never shown. What is refused, such as a field of another manager, is marked
+/// beside the rest, and the exit code is 3.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -36,11 +37,12 @@ pub async fn run(args: DiffArgs, global: &Global, ui: &Ui) -> Result<u8, Error> 
     let connecting = connecting(global, ui);
     let rendered = asked.render(ui).await?;
     let session = connecting.await?;
-    let preview = engine::preview::preview(&session, &rendered).await?;
+    let preview = engine::preview::sketch(&session, &rendered).await?;
     ui.clear();
-    match ui.structured(&views::plan::json(&preview.plan)) {
+    match ui.structured(&views::plan::json(&preview)) {
         Some(text) => ui.data(&text),
-        None => ui.data(&views::plan::differences(&preview.plan)),
+        None => ui.data(&views::plan::differences(&preview)),
     }
+    let preview = preview.allowed()?;
     Ok(u8::from(!preview.plan.is_empty() || !preview.plan.settings.is_empty()))
 }

@@ -44,17 +44,22 @@ pub async fn run(args: PlanArgs, global: &Global, ui: &Ui) -> Result<u8, Error> 
     let rendered = asked.render(ui).await?;
     kept.sources.clone_from(&rendered.lock.sources);
     let session = connecting.await?;
-    let preview = engine::preview::preview(&session, &rendered).await?;
-    let file = PlanFile::new(kept, up::lock(&rendered), &preview);
+    let preview = engine::preview::sketch(&session, &rendered).await?;
     ui.clear();
+    if !preview.refused.is_empty() {
+        // What nobody may run is shown, and not kept.
+        ui.data(&ui.structured(&views::plan::json(&preview)).unwrap_or_else(|| views::plan::text(&preview)));
+    }
+    let preview = preview.allowed()?;
+    let file = PlanFile::new(kept, up::lock(&rendered), &preview);
     if let Some(path) = &global.output.file {
         let text = serde_json::to_string_pretty(&file).unwrap_or_default();
         write(path, &text)?;
-        ui.data(&views::plan::text(&preview.plan));
+        ui.data(&views::plan::text(&preview));
         ui.say(&format!("next: mimeo up --plan {}", path.display()));
         return Ok(0);
     }
-    ui.data(&ui.structured(&file).unwrap_or_else(|| views::plan::text(&preview.plan)));
+    ui.data(&ui.structured(&file).unwrap_or_else(|| views::plan::text(&preview)));
     Ok(0)
 }
 

@@ -78,13 +78,10 @@ pub async fn run(args: UpArgs, global: &Global, ui: &Ui, stop: Stop) -> Result<u
     let rendered = asked.render(ui).await?;
     let session = connecting.await?.stopped_by(stop);
     if args.dry_run {
-        let preview = engine::preview::preview(&session, &rendered).await?;
+        let preview = engine::preview::sketch(&session, &rendered).await?;
         ui.clear();
-        ui.data(
-            &ui.structured(&views::plan::json(&preview.plan))
-                .unwrap_or_else(|| views::plan::text(&preview.plan)),
-        );
-        return Ok(0);
+        ui.data(&ui.structured(&views::plan::json(&preview)).unwrap_or_else(|| views::plan::text(&preview)));
+        return preview.allowed().map(|_| 0);
     }
     let options = up::Options {
         timeout: args.timeout,

@@ -1,6 +1,6 @@
 //! One finding: code, place, cause, evidence, what to do.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use spec::{Diagnostic, Severity};
 
 use crate::{
@@ -51,6 +51,11 @@ fn excerpt(line: &str, column: usize) -> (String, usize) {
 
 /// For programs: one line.
 pub fn json(diagnostic: &Diagnostic) -> String {
+    value(diagnostic).to_string()
+}
+
+/// For programs, as a part of something.
+pub fn value(diagnostic: &Diagnostic) -> Value {
     let place = diagnostic.place.as_ref();
     json!({
         "code": diagnostic.code,
@@ -63,5 +68,4 @@ pub fn json(diagnostic: &Diagnostic) -> String {
         "detail": diagnostic.detail,
         "help": diagnostic.help,
     })
-    .to_string()
 }

@@ -1,23 +1,28 @@
 //! A plan: what would change, object by object, field by field.
 
+use engine::preview::Preview;
 use plan::{Action, Line, Plan, Step, StepKind};
 use serde_json::Value;
 
 use crate::{
     ui::{BAD, DIM, GOOD, WARN},
-    views::{field, plain},
+    views::{diagnostic, field, plain},
 };
 
-/// For programs: the plan, the digest that approves it, and all of it as one list with the waits.
-pub fn json(plan: &Plan) -> Value {
+/// For programs: the plan, the digest that approves it, all of it as one list with the waits, and what is refused.
+pub fn json(Preview { plan, refused, .. }: &Preview) -> Value {
     let mut value = serde_json::to_value(plan).unwrap_or_default();
     value["digest"] = Value::from(plan.digest());
     value["steps"] = serde_json::to_value(plan.outline()).unwrap_or_default();
+    if !refused.is_empty() {
+        value["refused"] = refused.iter().map(diagnostic::value).collect();
+    }
     value
 }
 
 /// For people: what is done and what is waited for in between.
-pub fn text(plan: &Plan) -> String {
+pub fn text(preview: &Preview) -> String {
+    let plan = &preview.plan;
     let mut lines = Vec::new();
     let mut steps = plan.steps();
     for line in plan.outline() {
@@ -27,15 +32,19 @@ pub fn text(plan: &Plan) -> String {
             lines.extend(steps.next().map(step_lines).into_iter().flatten());
         }
     }
-    ending(plan, lines)
+    ending(preview, lines)
 }
 
 /// For people who ask what differs: no word of what stays as it is.
-pub fn differences(plan: &Plan) -> String {
-    ending(plan, plan.steps().flat_map(step_lines).collect())
+pub fn differences(preview: &Preview) -> String {
+    ending(preview, preview.plan.steps().flat_map(step_lines).collect())
 }
 
-fn ending(plan: &Plan, mut lines: Vec<String>) -> String {
+fn ending(Preview { plan, refused, .. }: &Preview, mut lines: Vec<String>) -> String {
+    for refusal in refused {
+        let object = plain(refusal.object.as_deref().unwrap_or(&plan.environment));
+        lines.push(format!("{BAD}✗{BAD:#} {object}: refused: {}", plain(&refusal.cause)));
+    }
     for setting in &plan.settings {
         lines.push(format!("{WARN}~{WARN:#} environment: {}", plain(setting)));
     }
@@ -49,7 +58,10 @@ fn ending(plan: &Plan, mut lines: Vec<String>) -> String {
         ));
         lines.extend(plan.at_stake.iter().map(|line| format!("    {}", plain(line))));
     }
-    lines.push(summary(plan));
+    lines.push(match refused.len() {
+        0 => summary(plan),
+        many => format!("{}; {many} refused, so nothing is done", summary(plan)),
+    });
     lines.join("\n")
 }
 
