@@ -99,12 +99,21 @@ fn an_abandoned_teardown_is_finished_later() -> Result<()> {
             // Nothing has changed: nothing is proven.
             case.mimeo(["gc"]).succeed()?;
             case.mimeo(["receipts", &environment.name]).succeed()?.says(["Proven:      no"])?;
+            let look = || case.mimeo(["gc", "--dry-run"]).succeed();
+            let left = format!("{} was abandoned, objects left: 1", environment.name);
+            let namespace = format!("Namespace/{}: it is on its way out", environment.name);
+            look()?.says([left.as_str(), &namespace])?;
+            let json = case.mimeo(["gc", "--dry-run", "-o", "json"]).succeed()?.json()?;
+            ensure!(json["abandoned"][0]["leftovers"].as_array().map(Vec::len) == Some(1), "{json}");
             ensure!(stuck(&[])?.is_ok());
             api.wait_gone(
                 &format!("/api/v1/namespaces/{}", environment.name),
                 std::time::Duration::from_secs(20),
             )?;
+            ensure!(look()?.says(["objects left: 0"]).is_ok());
+            case.mimeo(["receipts", &environment.name]).succeed()?.says(["Proven:      no"])?;
             case.mimeo(["gc"]).succeed()?.says(["nothing is left any more"])?;
+            ensure!(!look()?.all().contains("was abandoned"), "it is finished");
             case.mimeo(["receipts", &environment.name]).succeed()?.says(["live reads"])?;
             Ok(())
         })

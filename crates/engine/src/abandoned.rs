@@ -6,6 +6,7 @@ use cluster::{Deleted, Look, Propagation, Receipt};
 use futures::{StreamExt as _, stream};
 use kube::ResourceExt as _;
 use plan::{Entry, Inventory, Key, Ownership, Provenance, ownership};
+use serde::Serialize;
 use serde_json::Value;
 use spec::Diagnostic;
 
@@ -113,31 +114,97 @@ fn identified(entry: &Entry, live: Option<&Value>) -> Entry {
 /// Goes on with every abandoned teardown: deletes by uid what is not on its way out, and turns the tombstone
 /// into a proof when nothing is left. What fails is tried again in the next pass.
 pub(crate) async fn sweep(session: &Session) -> Result<()> {
-    let receipts = session.records.receipts().await?;
-    if receipts.iter().all(|receipt| receipt.spec.proven) {
-        return Ok(());
-    }
-    let living: Vec<String> =
-        session.records.list().await?.into_iter().map(|record| record.spec.id).collect();
-    for receipt in receipts {
-        // What lives is no leftover, whatever a receipt says.
-        if receipt.spec.proven || living.contains(&receipt.spec.id) {
-            continue;
-        }
+    for receipt in unproven(session).await? {
         if let Err(error) = go_on(session, &receipt).await {
-            let causes: Vec<String> = error.diagnostics().iter().map(ToString::to_string).collect();
-            session.tell(Event::Note(format!("{}: {}", receipt.spec.environment, causes.join("; "))));
+            tell(session, &receipt, &error);
         }
     }
     Ok(())
 }
 
-async fn go_on(session: &Session, receipt: &Receipt) -> Result<()> {
+/// A teardown that was given up, and what the next pass does about what is left of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Abandoned {
+    /// Name of the environment.
+    pub environment: String,
+    /// Its id.
+    pub id: String,
+    /// What is there still, or could not be looked for.
+    pub leftovers: Vec<Leftover>,
+}
+
+/// One object that is left.
+#[derive(Debug, Clone, Serialize)]
+pub struct Leftover {
+    /// Kind and name, with the namespace.
+    pub object: String,
+    /// Its uid, as far as somebody knows it.
+    pub uid: Option<String>,
+    /// What becomes of it.
+    pub next: &'static str,
+}
+
+/// What a sweep would do; nothing is written.
+pub(crate) async fn look(session: &Session) -> Result<Vec<Abandoned>> {
+    let mut found = Vec::new();
+    for receipt in unproven(session).await? {
+        match leftovers(session, &receipt).await {
+            Ok(leftovers) => found.push(Abandoned {
+                environment: receipt.spec.environment.clone(),
+                id: receipt.spec.id.clone(),
+                leftovers,
+            }),
+            Err(error) => tell(session, &receipt, &error),
+        }
+    }
+    Ok(found)
+}
+
+async fn leftovers(session: &Session, receipt: &Receipt) -> Result<Vec<Leftover>> {
+    let (who, survey) = again_seen(session, receipt).await?;
+    let mut leftovers = Vec::new();
+    for entry in &survey.left {
+        let next = match survey.live.get(&entry.object.key()) {
+            None => "it could not be read and is looked for again",
+            Some(live) if plan::is_terminating(live) => "it is on its way out and waited for",
+            Some(live) if may_go(session, who, entry, live).await? => "it is deleted again",
+            Some(_) => "it stays: it is kept, in use, or not the environment's any more",
+        };
+        leftovers.push(Leftover { object: entry.object.to_string(), uid: entry.uid.clone(), next });
+    }
+    Ok(leftovers)
+}
+
+/// Receipts that prove nothing yet, of environments that do not live: what lives is no leftover, whatever a receipt
+/// says.
+async fn unproven(session: &Session) -> Result<Vec<Receipt>> {
+    let mut receipts = session.records.receipts().await?;
+    receipts.retain(|receipt| !receipt.spec.proven);
+    if !receipts.is_empty() {
+        let living: Vec<String> =
+            session.records.list().await?.into_iter().map(|record| record.spec.id).collect();
+        receipts.retain(|receipt| !living.contains(&receipt.spec.id));
+    }
+    Ok(receipts)
+}
+
+fn tell(session: &Session, receipt: &Receipt, error: &Error) {
+    let causes: Vec<String> = error.diagnostics().iter().map(ToString::to_string).collect();
+    session.tell(Event::Note(format!("{}: {}", receipt.spec.environment, causes.join("; "))));
+}
+
+/// Another look at everything that a receipt says is left.
+async fn again_seen<'r>(session: &Session, receipt: &'r Receipt) -> Result<(Provenance<'r>, Survey)> {
     let spec = &receipt.spec;
     let who = Provenance { environment: &spec.id, record_uid: &spec.record_uid };
     let namespace = spec.leftovers.iter().find(|entry| entry.object.is("", "Namespace"));
     let owned = namespace.map(|entry| entry.object.name.as_str());
-    let survey = survey(session, who, owned, &spec.leftovers).await?;
+    Ok((who, survey(session, who, owned, &spec.leftovers).await?))
+}
+
+async fn go_on(session: &Session, receipt: &Receipt) -> Result<()> {
+    let spec = &receipt.spec;
+    let (who, survey) = again_seen(session, receipt).await?;
     for entry in survey.left.iter().filter(|entry| survey.live.contains_key(&entry.object.key())) {
         delete(session, &spec.environment, who, entry).await?;
     }
@@ -164,20 +231,23 @@ async fn delete(session: &Session, environment: &str, who: Provenance<'_>, entry
     session.keep_going()?;
     let resource = session.resource(&entry.object).await?;
     let Some(live) = session.cluster.get(&resource, &entry.object).await? else { return Ok(()) };
-    let owner = live.pointer("/metadata/annotations").and_then(|all| all.get(plan::OWNER_ANNOTATION));
-    let ours = ownership(&live, Some(entry), who) == (Ownership::Ours { marked: true })
-        && owner.and_then(Value::as_str) == Some(who.record_uid)
-        && plan::keeps(&live).is_none()
-        && in_use(session, &entry.object, &live).await?.is_none();
     let uid = plan::uid(&live).unwrap_or_default();
-    if ours
-        && !plan::is_terminating(&live)
+    if !plan::is_terminating(&live)
+        && may_go(session, who, entry, &live).await?
         && session.cluster.delete(&resource, &entry.object, uid, Propagation::Background).await?
             == Deleted::Accepted
     {
         session.tell(Event::Note(format!("{environment}: {} is deleted", entry.object)));
     }
     Ok(())
+}
+
+async fn may_go(session: &Session, who: Provenance<'_>, entry: &Entry, live: &Value) -> Result<bool> {
+    let owner = live.pointer("/metadata/annotations").and_then(|all| all.get(plan::OWNER_ANNOTATION));
+    Ok(ownership(live, Some(entry), who) == (Ownership::Ours { marked: true })
+        && owner.and_then(Value::as_str) == Some(who.record_uid)
+        && plan::keeps(live).is_none()
+        && in_use(session, &entry.object, live).await?.is_none())
 }
 
 /// Puts fresh looks in the place of earlier ones at the same objects.

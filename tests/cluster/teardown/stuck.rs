@@ -247,6 +247,16 @@ fn given_up(stage: &Stage<'_>) -> Result<()> {
     ];
     let receipts = receipts.says(kinds)?.says(["Proven:      no", "gizmos.nowhere.org/hold"])?;
     ensure!(!receipts.all().contains("Widget/two in"), "only what is left: {receipts}");
+    let mark = stage.case.cluster.audit.mark()?;
+    let look = stage.case.mimeo(["gc", "--dry-run"]).succeed()?;
+    for (object, next) in [("Widget/one in ", "on its way out"), ("StatefulSet/store in ", "deleted again")] {
+        let line = look.stdout.lines().find(|line| line.trim_start().starts_with(object));
+        ensure!(line.is_some_and(|line| line.contains(next)), "{object}: {look}");
+    }
+    let calls = stage.case.cluster.audit.since(&mark, api)?;
+    let user = stage.case.account.username();
+    let written: Vec<_> = calls.iter().filter(|call| call.user == user && call.is_write()).collect();
+    ensure!(written.is_empty(), "it only looks: {written:?}");
     stage.merge(&widget, &json!({"metadata": {"finalizers": null}}))?;
     let swept = swept(stage, |receipt| receipt["spec"]["leftovers"].as_array().is_none_or(Vec::is_empty))?;
     ensure!(swept["spec"]["proven"] == false, "the claim is still there: {swept}");

@@ -10,7 +10,7 @@ use engine::{
 use spec::{Category, Diagnostic};
 
 use crate::{
-    args::Global,
+    args::{Global, Output},
     ci::ForgeArgs,
     commands::{Stop, session, up::duration},
     ui::Ui,
@@ -27,7 +27,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  mimeo gc --dry-run                what would happen to each environment, and why
+  mimeo gc --dry-run                what would happen to each environment and each leftover, and why
   mimeo gc                          as a nightly job, or in the cluster: mimeo install --gc
   mimeo gc --approve 1f2e3d4c5b6a   delete exactly the list that was held")]
 pub struct GcArgs {
@@ -54,6 +54,9 @@ pub async fn run(args: GcArgs, global: &Global, ui: &Ui, stop: Stop) -> Result<u
         Some(text) => ui.data(&text),
         None if report.decisions.is_empty() => ui.say("no environments in this cluster"),
         None => ui.data(&views::stale::text(&report, ui.output)),
+    }
+    if matches!(ui.output, Output::Text | Output::Wide) && !report.abandoned.is_empty() {
+        ui.data(&views::stale::abandoned(&report.abandoned));
     }
     let mut found: Vec<Diagnostic> = Vec::new();
     for (name, removal) in report.removed {

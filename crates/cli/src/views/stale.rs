@@ -4,7 +4,7 @@ use cluster::ReceiptSpec;
 use engine::{
     account::Account,
     down::Progress,
-    gc::{Removal, Report},
+    gc::{Abandoned, Removal, Report},
 };
 use plan::stale::{Decision, Verdict};
 use serde_json::{Value, json};
@@ -32,7 +32,21 @@ pub fn json(report: &Report) -> Value {
             value
         })
         .collect();
-    json!({"items": items, "held": report.held})
+    let mut value = json!({"items": items, "held": report.held});
+    if !report.abandoned.is_empty() {
+        value["abandoned"] = json!(report.abandoned);
+    }
+    value
+}
+
+/// What is left of teardowns that were given up, for people.
+pub fn abandoned(abandoned: &[Abandoned]) -> String {
+    let mut lines = Vec::new();
+    for Abandoned { environment, leftovers, .. } in abandoned {
+        lines.push(format!("{environment} was abandoned, objects left: {}", leftovers.len()));
+        lines.extend(leftovers.iter().map(|left| format!("  {}: {}", plain(&left.object), left.next)));
+    }
+    lines.join("\n")
 }
 
 /// One decision, for programs.

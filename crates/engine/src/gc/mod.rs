@@ -20,6 +20,8 @@ use spec::{Category, Diagnostic, EnvironmentIdentity};
 
 use crate::{Event, Forges, Result, Session, abandoned, pull_request, read};
 
+pub use crate::abandoned::{Abandoned, Leftover};
+
 /// How many environments are looked at, or taken down, at the same time.
 const SIDE_BY_SIDE: usize = 4;
 /// The condition of an environment whose deletion waits for an approval.
@@ -45,6 +47,8 @@ pub struct Report {
     pub removed: Vec<(String, Removal)>,
     /// Digest of the list that waits for an approval.
     pub held: Option<String>,
+    /// Of a pass that changes nothing: teardowns that were given up, which a real one goes on with.
+    pub abandoned: Vec<Abandoned>,
 }
 
 /// What became of an environment that was to go.
@@ -106,9 +110,10 @@ pub async fn gc(session: &Session, forges: &Forges, options: &Options) -> Result
         pull_request::settle(session, forges, now).await?;
         abandoned::sweep(session).await?;
     }
+    let abandoned = if options.dry_run { abandoned::look(session).await? } else { Vec::new() };
     removed.sort_by(|a, b| a.0.cmp(&b.0));
     decisions.sort_by(|a, b| a.environment.cmp(&b.environment));
-    Ok(Report { decisions, removed, held })
+    Ok(Report { decisions, removed, held, abandoned })
 }
 
 /// The cluster's policy: never a spec's, never a pull request's.
