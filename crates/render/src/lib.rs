@@ -6,6 +6,7 @@
 
 mod carried;
 mod declared;
+mod draft;
 mod engine;
 mod explain;
 mod extras;
@@ -91,7 +92,7 @@ pub fn survey(request: &Request, files: &Arc<dyn Files>) -> Survey {
 /// What is wrong with the templates themselves, whether a spec uses them or not.
 #[must_use]
 pub fn templates(root: &str, files: &Arc<dyn Files>) -> Vec<Diagnostic> {
-    spec::stack::roomy(|| pipeline::templates(files, root))
+    spec::stack::roomy(|| draft::templates(files, root))
 }
 
 /// The further repositories that a spec declares, each with the commit it is pinned to, or why it is not: what has

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use spec::node::Kind;
 use spec::{Diagnostic, Files, Node};
 
-use crate::pipeline::{self, Draft};
+use crate::draft::{self, Draft};
+use crate::pipeline;
 use crate::rendered::Rendered;
 use crate::request::Request;
 use crate::wiring;
@@ -25,7 +26,7 @@ pub struct Survey {
 /// See [`crate::survey`].
 pub(crate) fn survey(request: &Request, files: &Arc<dyn Files>) -> Survey {
     let stopped = |found| Survey { rendered: None, complete: false, found };
-    let mut draft = match pipeline::draft(request, files, None) {
+    let mut draft = match draft::draft(request, files, None) {
         Ok(draft) => draft,
         Err(found) => return stopped(found),
     };
