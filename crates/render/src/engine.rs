@@ -188,7 +188,7 @@ impl Engine {
         let message = report.message().split(" Available ").next().unwrap_or_default().trim_end_matches('.');
         let undefined = message.contains("not defined") || message.contains("is undefined");
         let mut finding = match told {
-            Some(finding) => Diagnostic { place: None, ..finding },
+            Some(finding) => at_fault(finding, self.path(report.filename())),
             None if full => too_much(),
             None if syntax && message.contains("end of input") => {
                 Diagnostic::error("TPL010", "the template ends in the middle of a tag or section")
@@ -231,6 +231,15 @@ impl Engine {
         let hint = near::hint(name, "file in this template's partials/", partials);
         Diagnostic::error("TPL006", format!("`{name}` is not a partial of this template")).help(hint)
     }
+}
+
+/// A finding that is shown where a template asks for a file: it says which file, when that has the fault.
+fn at_fault(mut finding: Diagnostic, template: &str) -> Diagnostic {
+    let limit = is_limit(&finding);
+    if let Some(place) = finding.place.take().filter(|place| !limit && place.file != template) {
+        finding.cause = format!("{}: {}", place.file, finding.cause);
+    }
+    finding
 }
 
 fn bare(commit: &Arc<dyn Files>, findings: &Findings) -> Tera {
