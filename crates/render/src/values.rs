@@ -1,6 +1,6 @@
 //! Effective values: defaults, then what the spec says, then `--values`, then `--set`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use spec::merge::merge;
@@ -57,7 +57,33 @@ pub(crate) fn of_spec(
             ),
         }
     }
-    if found.is_empty() { Ok(inputs) } else { Err(found) }
+    if found.is_empty() { Ok(inputs) } else { Err(hidden(found, declared, request.values.as_ref())) }
+}
+
+/// Findings on a line that a secret stands on do not show it, whatever they are about.
+fn hidden(mut found: Vec<Diagnostic>, declared: &Declared, values: Option<&Node>) -> Vec<Diagnostic> {
+    fn lines<'a>(node: &'a Node, known: &mut BTreeSet<(&'a str, usize)>) {
+        known.insert((&node.spot.file, node.spot.line));
+        match &node.kind {
+            Kind::Map(entries) => entries.iter().for_each(|entry| lines(&entry.value, known)),
+            Kind::List(items) => items.iter().for_each(|item| lines(item, known)),
+            _ => {}
+        }
+    }
+    let secret = |name: &str| declared.get(name).is_some_and(|parameter| parameter.secret);
+    let mut known = BTreeSet::new();
+    for entry in values.map(Node::entries).unwrap_or_default() {
+        if secret(entry.key.as_str()) {
+            lines(&entry.value, &mut known);
+        }
+    }
+    for finding in &mut found {
+        let place = finding.place.as_ref().map(|place| (place.file.as_str(), place.line));
+        if place.is_some_and(|place| known.contains(&place)) {
+            finding.snippet = Some(HIDDEN.to_owned());
+        }
+    }
+    found
 }
 
 /// What the values file and `--set` say; the later one wins.
@@ -137,7 +163,7 @@ pub(crate) fn of_component(
             Err(findings) => found.extend(findings),
         }
     }
-    if found.is_empty() { Ok(params) } else { Err(found) }
+    if found.is_empty() { Ok(params) } else { Err(hidden(found, declared, Some(values))) }
 }
 
 fn one(
