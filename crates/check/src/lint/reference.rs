@@ -27,16 +27,38 @@ pub(crate) fn check<'a>(world: &World<'a>) -> Found<'a> {
         .map(|kind| (kind, there(world, kind)))
         .into();
     let closed = world.is_closed();
+    let brought = brought(world);
     let mut found = Vec::new();
     for subject in &world.subjects {
         let Some(pods) = subject.pods() else { continue };
         for reference in references(&pods) {
-            for fault in missing(&reference, &known[reference.kind], closed) {
-                found.push((subject.object, fault));
-            }
+            let known = &known[reference.kind];
+            let outside = reference.kind == "Secret" && brought.contains(reference.name);
+            let faults = match outside && !known.contains_key(reference.name) {
+                true => vec![to_be_brought(&reference)],
+                false => missing(&reference, known, closed),
+            };
+            found.extend(faults.into_iter().map(|fault| (subject.object, fault)));
         }
     }
     found
+}
+
+/// Secrets that components without an object of their own hand on: what runs outside the environment has its
+/// credentials from outside.
+fn brought<'a>(world: &World<'a>) -> BTreeSet<&'a str> {
+    let makes: BTreeSet<&str> =
+        world.rendered.objects.iter().map(|object| object.component.as_str()).collect();
+    let outside =
+        world.rendered.components.iter().filter(|component| !makes.contains(component.name.as_str()));
+    let outputs = outside.flat_map(|component| component.provides.values()).flat_map(BTreeMap::values);
+    outputs.filter_map(|output| output["secretRef"].as_str()).collect()
+}
+
+fn to_be_brought(reference: &Reference<'_>) -> Fault {
+    let cause = format!("nothing here makes the Secret `{}`", reference.name);
+    let help = "create it in the environment's namespace: pods wait for it";
+    Fault::new(reference.at.clone(), Diagnostic::error("OBJ040", cause).help(help).warning())
 }
 
 fn there<'a>(world: &World<'a>, kind: &'static str) -> Known<'a> {
