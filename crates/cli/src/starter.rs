@@ -28,8 +28,10 @@ catalogue![
     "templates/postgres/template.yaml",
 ];
 
-/// The files of a new repository.
-pub fn files() -> Vec<File> {
+/// The files of a new repository, or of a folder of one: `below` is that folder's path in it, or empty.
+pub fn files(below: &str) -> Vec<File> {
+    // Files of the commit are named from the root of the repository.
+    let seed = spec::files::join(below, "jobs/seed");
     let own = [
         ("environments/README.md", include_str!("../starter/README.md")),
         ("environments/qa.yaml", include_str!("../starter/qa.yaml")),
@@ -37,6 +39,11 @@ pub fn files() -> Vec<File> {
     ];
     let mut files: Vec<File> =
         own.iter().chain(CATALOGUE).map(|(path, text)| (*path, (*text).to_owned())).collect();
+    for (path, text) in &mut files {
+        if *path == "environments/qa.yaml" {
+            *text = text.replace("files: jobs/seed", &format!("files: {seed}"));
+        }
+    }
     for (kind, path) in
         [("EnvironmentSpec", "schemas/EnvironmentSpec.json"), ("Template", "schemas/Template.json")]
     {
@@ -73,12 +80,19 @@ mod tests {
 
     #[test]
     fn it_renders_without_a_finding() {
+        for below in ["", "teams/shop"] {
+            it_renders(below);
+        }
+    }
+
+    fn it_renders(below: &str) {
         let mut memory = MemoryFiles::default();
-        for (path, text) in files() {
-            memory.insert(path, text);
+        for (path, text) in files(below) {
+            memory.insert(spec::files::join(below, path), text);
         }
         let files: Arc<dyn Files> = Arc::new(memory);
         let request = render::Request {
+            root: below.to_owned(),
             spec: "qa".to_owned(),
             repository: "git.example.com/team/new".to_owned(),
             ref_name: "main".to_owned(),

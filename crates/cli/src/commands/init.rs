@@ -40,7 +40,7 @@ pub async fn run(args: InitArgs, ui: &Ui) -> Result<u8, Error> {
         source::init(&dir).map_err(|error| Error::from(error.diagnostic()))
     })
     .await?;
-    let mut files = starter::files();
+    let mut files = starter::files(&below);
     for (forge, path, text) in starter::JOBS {
         if args.ci.iter().any(|wanted| wanted == forge) {
             files.push((path, text.to_owned()));
