@@ -66,6 +66,9 @@ pub fn yaml(data: &[u8]) {
         Ok(node) => {
             let value = node.to_value();
             let written = yaml::to_yaml(&value).unwrap();
+            let mut manifest = String::new();
+            yaml::write(&value, &mut manifest).unwrap();
+            assert_eq!(manifest, written, "as a manifest and as any value");
             let again = yaml::parse("f", &written).unwrap_or_else(|finding| panic!("{finding}\n{written}"));
             assert_eq!(again.to_value(), value, "{written}");
         }

@@ -81,10 +81,7 @@ fn stream(objects: &[RenderedObject]) -> Result<String, Box<Diagnostic>> {
     let mut out = String::new();
     for object in objects {
         out.push_str("---\n");
-        out.push_str(&yaml::to_yaml(&object.manifest)?);
-        if !out.ends_with('\n') {
-            out.push('\n');
-        }
+        yaml::write(&object.manifest, &mut out)?;
     }
     Ok(out)
 }

@@ -15,6 +15,7 @@ use crate::{Diagnostic, stack};
 mod agree;
 mod quick;
 mod refuse;
+mod write;
 
 use refuse::Whose;
 
@@ -157,6 +158,19 @@ pub fn scalar(text: &str) -> Value {
         serde_saphyr::from_str_with_options(text, options())
             .unwrap_or_else(|_| Value::String(text.to_owned()))
     })
+}
+
+/// Writes a manifest at the end of `out`, as [`to_yaml`] writes it.
+///
+/// # Errors
+/// `YML008` when it holds what YAML has no words for.
+pub fn write(manifest: &Value, out: &mut String) -> Result<(), Box<Diagnostic>> {
+    let begin = out.len();
+    if write::document(manifest, out).is_none() {
+        out.truncate(begin);
+        out.push_str(&to_yaml(manifest)?);
+    }
+    Ok(())
 }
 
 /// Writes a value so that kubectl and [`parse`] read the same value back.
@@ -457,6 +471,9 @@ mod tests {
         #[test]
         fn what_is_written_is_read_back(value in any_value()) {
             let written = to_yaml(&json!({"k": value})).unwrap();
+            let mut quick = String::new();
+            write(&json!({"k": value}), &mut quick).unwrap();
+            prop_assert_eq!(&quick, &written);
             let node = parse("t", &written).map_err(|finding| TestCaseError::fail(format!("{finding}\n{written}")))?;
             prop_assert_eq!(&node.to_value()["k"], &value, "{}", written);
             let documents = documents("t", &written).unwrap();
