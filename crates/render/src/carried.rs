@@ -45,7 +45,7 @@ impl From<Rendered> for Carried {
                 *known.entry(Arc::as_ptr(text)).or_insert_with(|| {
                     texts.push(CarriedText {
                         path: text.path.clone(),
-                        source: text.source.clone(),
+                        source: text.source.to_string(),
                         text: text.mapped.text.clone(),
                         lines: text.mapped.lines.clone(),
                     });
@@ -65,7 +65,7 @@ impl From<Carried> for Rendered {
         let texts: Vec<Arc<Text>> = texts
             .into_iter()
             .map(|CarriedText { path, source, text, lines }| {
-                Arc::new(Text::new(&path, &source, Mapped { text, lines }))
+                Arc::new(Text::new(&path, &source.into(), Mapped { text, lines }))
             })
             .collect();
         for (object, CarriedOrigin { text, document, item }) in rendered.objects.iter_mut().zip(origins) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use serde_json::Value;
 use spec::{Diagnostic, Files, Node, Spot, near};
@@ -125,12 +125,7 @@ impl Engine {
 
     /// The limit that ended a rendering. It would end another one of the same, too, and has its place.
     fn limit(&self) -> Option<Diagnostic> {
-        let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
-        let limit = findings.iter().position(is_limit).map(|index| findings.swap_remove(index));
-        if limit.is_some() {
-            findings.clear();
-        }
-        limit
+        self.findings.take(is_limit)
     }
 
     /// Renders again without marks, so that columns are those of the file.
@@ -163,7 +158,7 @@ impl Engine {
     }
 
     fn fault(&self, error: &tera::Error, full: bool) -> Diagnostic {
-        let told = self.findings.lock().unwrap_or_else(PoisonError::into_inner).drain(..).next();
+        let told = self.findings.take(|_| true);
         let (report, syntax) = match error.kind() {
             ErrorKind::SyntaxError(report) => (report, true),
             ErrorKind::RenderingError(report) => (report, false),

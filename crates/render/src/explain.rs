@@ -8,7 +8,6 @@ use serde_json::Value;
 use spec::node::Kind;
 use spec::{Diagnostic, Files, Located, Node, Spot};
 
-use crate::engine::Engine;
 use crate::names::Scope;
 use crate::pipeline::{self, Prepared};
 use crate::rendered::Env;
@@ -74,8 +73,8 @@ pub(crate) fn explain(request: &Request, files: &Arc<dyn Files>) -> Result<Expla
                 parameters(&prepared, &mut items);
                 Ok(())
             }
-            "components" => components(&prepared, files, &entry.value, &mut items),
-            "data" | "gates" => templated(&prepared, files, entry.key.as_str(), &entry.value, &mut items),
+            "components" => components(&prepared, &entry.value, &mut items),
+            "data" | "gates" => templated(&prepared, entry.key.as_str(), &entry.value, &mut items),
             key => {
                 plain(key, &entry.value, &entry.value, &mut items);
                 Ok(())
@@ -103,19 +102,14 @@ fn parameters(prepared: &Prepared, items: &mut Vec<Setting>) {
     }
 }
 
-fn components(
-    prepared: &Prepared,
-    files: &Arc<dyn Files>,
-    tree: &Node,
-    items: &mut Vec<Setting>,
-) -> Result<(), Vec<Diagnostic>> {
+fn components(prepared: &Prepared, tree: &Node, items: &mut Vec<Setting>) -> Result<(), Vec<Diagnostic>> {
     let mut found = Vec::new();
     for component in tree.entries() {
         let path = format!("components.{}", component.key.value);
         for entry in component.value.entries().iter().filter(|entry| entry.key.as_str() != "values") {
             plain(&format!("{path}.{}", entry.key.value), &entry.value, &entry.value, items);
         }
-        if let Err(findings) = values(prepared, files, &component.key, &path, items) {
+        if let Err(findings) = values(prepared, &component.key, &path, items) {
             found.extend(findings);
         }
     }
@@ -125,7 +119,6 @@ fn components(
 /// The values of one component, those that only the template gives included.
 fn values(
     prepared: &Prepared,
-    files: &Arc<dyn Files>,
     component: &Located<String>,
     path: &str,
     items: &mut Vec<Setting>,
@@ -138,7 +131,7 @@ fn values(
     else {
         return Ok(());
     };
-    let effective = pipeline::component_values(prepared, files, (name, body), (template, &compiled.engine))?;
+    let effective = pipeline::component_values(prepared, (name, body), (template, &compiled.engine))?;
     let of_template = |spot: &Spot| if *spot.file == *template.file { Layer::Default } else { Layer::Spec };
     for (parameter, Effective { value, node, .. }) in &effective {
         let declared = template.body.parameters.get(parameter.as_str());
@@ -157,7 +150,6 @@ fn values(
 /// `data` and `gates`: their strings are templates.
 fn templated(
     prepared: &Prepared,
-    files: &Arc<dyn Files>,
     key: &str,
     written: &Node,
     items: &mut Vec<Setting>,
@@ -166,7 +158,7 @@ fn templated(
     let outer = pipeline::outer(prepared);
     let scope = Scope { values: &outer, absent: &nothing, extra: &nothing };
     let mut node = written.clone();
-    render_tree(&mut node, &Engine::strings(files), &scope)?;
+    render_tree(&mut node, &prepared.strings, &scope)?;
     plain(key, &node, written, items);
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Filters and functions of templates: pure, and named as people know them from Helm.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, ThreadId};
 
 use base64::Engine as _;
 use sha2::{Digest, Sha256};
@@ -14,8 +15,28 @@ const MAX_FILES: usize = 1000;
 /// Bytes that one call of `files` may yield.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// Findings of functions, which Tera itself would only carry as text.
-pub(crate) type Findings = Arc<Mutex<Vec<Diagnostic>>>;
+/// Findings of functions, which Tera itself would only carry as text; each thread renders something else.
+#[derive(Clone, Default)]
+pub(crate) struct Findings(Arc<Mutex<Vec<(ThreadId, Diagnostic)>>>);
+
+impl Findings {
+    /// Keeps a finding of this thread, and gives the error that Tera carries.
+    pub(crate) fn tell(&self, finding: Diagnostic) -> Error {
+        let cause = finding.cause.clone();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((thread::current().id(), finding));
+        Error::message(cause)
+    }
+
+    /// The first finding of this thread that is wanted; with it, all of this thread are gone.
+    pub(crate) fn take(&self, wanted: impl Fn(&Diagnostic) -> bool) -> Option<Diagnostic> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = thread::current().id();
+        let index = told.iter().position(|(thread, finding)| *thread == own && wanted(finding))?;
+        let (_, finding) = told.swap_remove(index);
+        told.retain(|(thread, _)| *thread != own);
+        Some(finding)
+    }
+}
 
 /// Registers everything that templates may call.
 pub(crate) fn register(tera: &mut Tera, commit: &Arc<dyn Files>, findings: &Findings) {
@@ -41,24 +62,17 @@ pub(crate) fn register(tera: &mut Tera, commit: &Arc<dyn Files>, findings: &Find
         let default = kwargs.must_get::<Value>("value")?;
         Ok(if value.is_undefined() || value.is_none() { default } else { value })
     });
-    let (one, told) = (Arc::clone(commit), Arc::clone(findings));
+    let (one, told) = (Arc::clone(commit), findings.clone());
     tera.register_function("file", move |kwargs: Kwargs, _: &State| -> TeraResult<String> {
         let path = kwargs.must_get::<String>("path")?;
-        read(&*one, &path).map_err(|finding| tell(&told, *finding))
+        read(&*one, &path).map_err(|finding| told.tell(*finding))
     });
-    let (many, told) = (Arc::clone(commit), Arc::clone(findings));
+    let (many, told) = (Arc::clone(commit), findings.clone());
     tera.register_function("files", move |kwargs: Kwargs, _: &State| -> TeraResult<Value> {
         let pattern = kwargs.must_get::<String>("glob")?;
-        let found = read_all(&*many, &pattern).map_err(|finding| tell(&told, *finding))?;
+        let found = read_all(&*many, &pattern).map_err(|finding| told.tell(*finding))?;
         Ok(Value::from_serializable(&found))
     });
-}
-
-/// Keeps a finding for whoever called Tera.
-pub(crate) fn tell(findings: &Findings, finding: Diagnostic) -> Error {
-    let cause = finding.cause.clone();
-    findings.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
-    Error::message(cause)
 }
 
 fn read(commit: &dyn Files, path: &str) -> Result<String, Box<Diagnostic>> {

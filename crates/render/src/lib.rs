@@ -4,6 +4,7 @@
 //! Pure: no clock, network, file system, environment variable or async runtime; the same input gives
 //! the same bytes on any machine.
 
+mod beside;
 mod carried;
 mod declared;
 mod draft;

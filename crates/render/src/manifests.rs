@@ -10,7 +10,7 @@ use spec::{Diagnostic, Files, files, yaml};
 use crate::engine::Engine;
 use crate::images;
 use crate::mark::{self, Mapped};
-use crate::names::{self, Scope};
+use crate::names::{Names, Scope};
 use crate::object::{self, Fault, Owner};
 use crate::origin::{self, Origin, Text};
 use crate::rendered::RenderedObject;
@@ -20,12 +20,23 @@ use crate::strings::context;
 /// The manifests and partials of one template, compiled.
 pub(crate) struct Compiled {
     pub engine: Engine,
-    /// Path and text of each manifest.
-    manifests: Vec<(String, String)>,
-    /// Path and text of each partial.
-    partials: Vec<(String, String)>,
+    manifests: Vec<Source>,
+    partials: Vec<Source>,
     /// Names that any of them sets: a partial may use what its includer set.
     locals: BTreeSet<String>,
+}
+
+/// A manifest or partial.
+struct Source {
+    path: String,
+    text: Arc<str>,
+    names: Names,
+}
+
+impl Source {
+    fn new((path, text): (String, String)) -> Self {
+        Self { names: Names::of(&text), path, text: text.into() }
+    }
 }
 
 /// Reads and compiles a template's folder.
@@ -38,7 +49,9 @@ pub(crate) fn compile(commit: &Arc<dyn Files>, root: &str, name: &str) -> Result
         .map(|(path, text)| (path[folder.len() + 1..].to_owned(), path.clone(), text.clone()))
         .collect();
     let engine = Engine::compile(commit, &manifests, &named)?;
-    let locals = manifests.iter().chain(&partials).flat_map(|(_, text)| names::locals(text)).collect();
+    let [manifests, partials] =
+        [manifests, partials].map(|sources| sources.into_iter().map(Source::new).collect::<Vec<_>>());
+    let locals = manifests.iter().chain(&partials).flat_map(|source| source.names.locals.clone()).collect();
     Ok(Compiled { engine, manifests, partials, locals })
 }
 
@@ -91,16 +104,16 @@ pub(crate) fn render(
     image_map: &BTreeMap<String, String>,
 ) -> Output {
     let mut output = Output::default();
-    for (path, text) in &compiled.partials {
+    for Source { path, text, names } in &compiled.partials {
         let scope = Scope { extra: &compiled.locals, ..*scope };
-        output.findings.extend(names::check(path, text, &scope));
+        output.findings.extend(names.check(path, text, &scope));
     }
     let context = context(scope.values);
     // A fault of a partial would be told again by every manifest that includes it. What one manifest is
     // found to be, above all a warning, never decides about another.
     let faulty_partial = !output.findings.is_empty();
-    for (path, text) in &compiled.manifests {
-        let undefined = names::check(path, text, scope);
+    for Source { path, text, names } in &compiled.manifests {
+        let undefined = names.check(path, text, scope);
         if !undefined.is_empty() || faulty_partial {
             output.findings.extend(undefined);
             continue;
@@ -127,7 +140,7 @@ pub(crate) fn render(
 
 fn one(
     path: &str,
-    source: &str,
+    source: &Arc<str>,
     mapped: Mapped,
     owner: &Owner<'_>,
     image_map: &BTreeMap<String, String>,

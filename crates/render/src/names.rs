@@ -22,7 +22,7 @@ const KEYWORDS: [&str; 14] =
 const NOTHING: [&str; 3] = ["none", "None", "null"];
 
 /// Names that a template sets itself: `set`, `for`, component arguments.
-pub(crate) fn locals(source: &str) -> BTreeSet<String> {
+fn locals(source: &str) -> BTreeSet<String> {
     let mut locals = BTreeSet::new();
     for part in scan::parts(source) {
         let Part::Tag(tag) = part else { continue };
@@ -59,40 +59,62 @@ struct Use<'a> {
     lenient: bool,
 }
 
+/// The names that a template uses without setting or testing them itself: they have to come from outside.
+pub(crate) struct Names {
+    pub locals: BTreeSet<String>,
+    wanted: Vec<Wanted>,
+}
+
+struct Wanted {
+    at: usize,
+    path: Vec<String>,
+    lenient: bool,
+}
+
+impl Names {
+    pub(crate) fn of(source: &str) -> Self {
+        let locals = locals(source);
+        let mut tested: BTreeSet<String> = BTreeSet::new();
+        let mut wanted = Vec::new();
+        for part in scan::parts(source) {
+            let Part::Tag(tag) = part else { continue };
+            let uses = uses(&tag);
+            tested.extend(uses.iter().filter(|name| name.tested).map(|name| name.path.join(".")));
+            let outside = |name: &Use<'_>| !locals.contains(name.path[0]) && !is_tested(&tested, &name.path);
+            wanted.extend(uses.into_iter().filter(outside).map(|Use { at, path, lenient, .. }| {
+                let path = path.into_iter().map(str::to_owned).collect();
+                Wanted { at, path, lenient }
+            }));
+        }
+        Self { locals, wanted }
+    }
+
+    /// Every use of an undefined name in the template that these are the names of.
+    pub(crate) fn check(&self, file: &str, source: &str, scope: &Scope<'_>) -> Vec<Diagnostic> {
+        let unknown = self.wanted.iter().filter(|name| !scope.extra.contains(&name.path[0]));
+        let finding = |name: &Wanted| {
+            let finding = undefined(name, scope, &self.locals)?;
+            let (line, column) = scan::position(source, name.at);
+            Some(finding.at(file, line, column).with_source(source))
+        };
+        unknown.filter_map(finding).collect()
+    }
+}
+
 /// Every use of an undefined name in a template.
 pub(crate) fn check(file: &str, source: &str, scope: &Scope<'_>) -> Vec<Diagnostic> {
-    let locals = locals(source);
-    let mut tested: BTreeSet<String> = BTreeSet::new();
-    let mut found = Vec::new();
-    for part in scan::parts(source) {
-        let Part::Tag(tag) = part else { continue };
-        let uses = uses(&tag);
-        tested.extend(uses.iter().filter(|name| name.tested).map(|name| name.path.join(".")));
-        for name in uses {
-            if locals.contains(name.path[0])
-                || scope.extra.contains(name.path[0])
-                || is_tested(&tested, &name.path)
-            {
-                continue;
-            }
-            if let Some(finding) = undefined(&name, scope, &locals) {
-                let (line, column) = scan::position(source, name.at);
-                found.push(finding.at(file, line, column).with_source(source));
-            }
-        }
-    }
-    found
+    Names::of(source).check(file, source, scope)
 }
 
 fn is_tested(tested: &BTreeSet<String>, path: &[&str]) -> bool {
     (1..=path.len()).any(|length| tested.contains(&path[..length].join(".")))
 }
 
-fn undefined(name: &Use<'_>, scope: &Scope<'_>, locals: &BTreeSet<String>) -> Option<Diagnostic> {
+fn undefined(name: &Wanted, scope: &Scope<'_>, locals: &BTreeSet<String>) -> Option<Diagnostic> {
     let mut value = scope.values;
     for (depth, step) in name.path.iter().enumerate() {
         let known = value.as_object();
-        if let Some(next) = known.and_then(|map| map.get(*step)) {
+        if let Some(next) = known.and_then(|map| map.get(step)) {
             value = next;
             continue;
         }
@@ -100,7 +122,7 @@ fn undefined(name: &Use<'_>, scope: &Scope<'_>, locals: &BTreeSet<String>) -> Op
         // What is declared is checked everywhere; the inside of free-form values where Tera would not.
         let declared = depth == 0
             || (depth == 1
-                && matches!(name.path[0], "params" | "env" | "wires")
+                && matches!(name.path[0].as_str(), "params" | "env" | "wires")
                 && !scope.absent.contains(&path))
             || (depth == 2 && name.path[0] == "wires");
         if !declared && !name.lenient {
@@ -114,7 +136,7 @@ fn undefined(name: &Use<'_>, scope: &Scope<'_>, locals: &BTreeSet<String>) -> Op
         let help = if scope.absent.contains(&path) {
             format!("it is optional and not wired here: test it with `{path} is defined`")
         } else {
-            let what = match (depth, name.path[0]) {
+            let what = match (depth, name.path[0].as_str()) {
                 (1, "params") => "parameter declared",
                 (1, "wires") => "requirement declared",
                 _ => "name there",

@@ -116,13 +116,14 @@ fn reserved(manifest: &mut Value) -> Vec<Fault> {
     }
     map.shift_remove("status");
     let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut) else { return faults };
-    for field in SERVER_FIELDS {
+    metadata.retain(|field, value| {
+        let servers = SERVER_FIELDS.contains(&field.as_str());
         // `creationTimestamp: null` and the like come out of `kubectl create --dry-run`.
-        if metadata.get(field).is_some_and(|value| !is_empty(value)) {
+        if servers && !is_empty(value) {
             faults.push(refuse(&["metadata", field], &format!("`metadata.{field}`")));
         }
-        metadata.shift_remove(field);
-    }
+        !servers
+    });
     for finalizer in metadata.get("finalizers").and_then(Value::as_array).into_iter().flatten() {
         // Nobody would ever take it off, and the object could not be deleted.
         if let Some(name) = finalizer.as_str().filter(|name| name.starts_with("mimeo.dev/")) {
@@ -190,32 +191,33 @@ fn name_rules(kind: &str, name: &str) -> Option<Fault> {
 /// Maps of texts in which YAML's `yes` and `010` have become something else.
 fn texts(kind: &str, manifest: &Value) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let mut paths: Vec<Vec<&str>> = vec![vec!["metadata", "labels"], vec!["metadata", "annotations"]];
-    match kind {
-        "ConfigMap" => paths.push(vec!["data"]),
-        "Secret" => paths.extend([vec!["data"], vec!["stringData"]]),
-        _ => {}
-    }
-    if let Some(template) = kinds::pod_template(kind) {
-        for field in ["labels", "annotations"] {
-            let mut path = template.to_vec();
-            path.extend(["metadata", field]);
-            paths.push(path);
-        }
-    }
-    for path in paths {
-        let values = path.iter().try_fold(manifest, |value, step| value.get(*step));
-        for (key, value) in values.and_then(Value::as_object).into_iter().flatten() {
-            let mut path = path.clone();
-            path.push(key);
-            if !value.is_string() && !value.is_null() {
-                let finding = Diagnostic::error("YML005", format!("`{}` is not a string", path.join(".")));
-                faults.push(fault(path, finding.help("put the value in quotes, or use `| quote`")));
-            } else if kind == "Secret" && path[0] == "data" && !is_base64(value.as_str().unwrap_or_default())
-            {
-                // The value is never shown.
-                let finding = Diagnostic::error("OBJ020", format!("`{}` is not base64", path.join(".")));
-                faults.push(fault(path, finding.help("use `| b64encode`, or stringData")));
+    let own: &[&[&str]] = match kind {
+        "ConfigMap" => &[&["data"]],
+        "Secret" => &[&["data"], &["stringData"]],
+        _ => &[],
+    };
+    let metadata: &[&[&str]] = &[&["metadata", "labels"], &["metadata", "annotations"]];
+    let inner = kinds::pod_template(kind).map(|template| (template, metadata));
+    for (template, paths) in [(&[] as &[&str], metadata), (&[], own)].into_iter().chain(inner) {
+        let within = template.iter().try_fold(manifest, |value, step| value.get(*step));
+        for path in paths {
+            let values = path.iter().try_fold(within, |value, step| Some(value?.get(*step)));
+            let values = values.flatten().and_then(Value::as_object);
+            for (key, value) in values.into_iter().flatten() {
+                let place = || template.iter().chain(*path).copied().chain([key.as_str()]);
+                let words = || place().collect::<Vec<_>>().join(".");
+                if !value.is_string() && !value.is_null() {
+                    let finding = Diagnostic::error("YML005", format!("`{}` is not a string", words()));
+                    let finding = finding.help("put the value in quotes, or use `| quote`");
+                    faults.push(fault(place(), finding));
+                } else if kind == "Secret"
+                    && path[0] == "data"
+                    && !is_base64(value.as_str().unwrap_or_default())
+                {
+                    // The value is never shown.
+                    let finding = Diagnostic::error("OBJ020", format!("`{}` is not base64", words()));
+                    faults.push(fault(place(), finding.help("use `| b64encode`, or stringData")));
+                }
             }
         }
     }
@@ -338,7 +340,9 @@ pub(crate) fn canonical(value: &mut Value) {
     match value {
         Value::Object(map) => {
             map.values_mut().for_each(canonical);
-            map.sort_keys();
+            if !map.keys().is_sorted() {
+                map.sort_keys();
+            }
         }
         Value::Array(items) => items.iter_mut().for_each(canonical),
         _ => {}

@@ -10,15 +10,15 @@ use crate::mark::Mapped;
 /// A rendered manifest file and the template it came from.
 pub(crate) struct Text {
     pub(crate) path: String,
-    pub(crate) source: String,
+    pub(crate) source: Arc<str>,
     pub(crate) mapped: Mapped,
     /// Its documents with places, read only when there is something to say about a field.
     nodes: OnceLock<Vec<Node>>,
 }
 
 impl Text {
-    pub(crate) fn new(path: &str, source: &str, mapped: Mapped) -> Self {
-        Self { path: path.to_owned(), source: source.to_owned(), mapped, nodes: OnceLock::new() }
+    pub(crate) fn new(path: &str, source: &Arc<str>, mapped: Mapped) -> Self {
+        Self { path: path.to_owned(), source: Arc::clone(source), mapped, nodes: OnceLock::new() }
     }
 
     /// The template line of a rendered line, both from 1.

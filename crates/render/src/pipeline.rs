@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use serde_json::{Map, Value, json};
 use spec::contract;
@@ -12,6 +13,7 @@ use spec::quantity::seconds;
 use spec::template::Template;
 use spec::{Diagnostic, EnvironmentIdentity, Files, Located, Node, Severity};
 
+use crate::beside;
 use crate::declared;
 use crate::draft::{Draft, draft};
 use crate::engine::Engine;
@@ -37,6 +39,8 @@ pub(crate) struct Prepared {
     pub templates: BTreeMap<String, Template>,
     pub compiled: BTreeMap<String, Compiled>,
     wiring: Wiring,
+    /// Renders the strings of the spec.
+    pub strings: Engine,
     /// Its sources, each at one commit.
     pub pins: Pins,
     /// Component to the name its objects carry, where that is another one.
@@ -64,6 +68,20 @@ pub(crate) struct Yield {
     pub found: Vec<Diagnostic>,
 }
 
+impl Yield {
+    /// What another component yields comes after it.
+    fn take(&mut self, mut other: Self) {
+        self.components.append(&mut other.components);
+        self.objects.append(&mut other.objects);
+        self.generated.append(&mut other.generated);
+        self.offers.append(&mut other.offers);
+        self.values.append(&mut other.values);
+        self.images.append(&mut other.images);
+        self.bytes += other.bytes;
+        self.found.append(&mut other.found);
+    }
+}
+
 /// See [`crate::render`].
 pub(crate) fn render(
     request: &Request,
@@ -88,35 +106,56 @@ pub(crate) fn prepared(
 ) -> Result<Prepared, Vec<Diagnostic>> {
     let draft = draft(request, files, governor)?;
     stop_on_errors(&draft.found).map_err(|found| excerpts(found, &draft.spec.texts))?;
-    prepare(draft, request)
+    prepare(draft, request, files)
 }
 
 fn stop_on_errors(found: &[Diagnostic]) -> Result<(), Vec<Diagnostic>> {
     if found.iter().any(|finding| finding.severity == Severity::Error) { Err(found.to_vec()) } else { Ok(()) }
 }
 
-/// Renders every component, providers before consumers.
+/// Renders every component, providers before consumers; those of one level beside each other.
 pub(crate) fn components(prepared: &Prepared, request: &Request, files: &Arc<dyn Files>) -> Yield {
     let mut all = Yield::default();
-    for name in order_of(&prepared.wiring) {
-        component(prepared, request, files, &name, &mut all);
-        if all.bytes > manifests::MAX_TOTAL {
-            let cause = format!("the manifests together are larger than {} bytes", manifests::MAX_TOTAL);
-            let finding = Diagnostic::error("TPL004", cause).on(format!("spec.components.{name}"));
-            let spot = prepared.spec.body.components.get_key_value(name.as_str()).map(|(key, _)| &key.spot);
-            let finding = finding.help("render less of it in one environment");
-            all.found.push(spot.map_or(finding.clone(), |spot| spot.mark(finding)));
-            break;
-        }
-        if all.found.iter().any(steps::is_limit) {
-            break;
+    for names in levels(&prepared.wiring) {
+        let bytes = AtomicUsize::new(all.bytes);
+        let yields = beside::each(&names, |name| {
+            // Those before it are too much by themselves.
+            if bytes.load(Relaxed) > manifests::MAX_TOTAL {
+                return Yield::default();
+            }
+            let one = component(prepared, request, files, name, &all.offers);
+            bytes.fetch_add(one.bytes, Relaxed);
+            one
+        });
+        for (name, one) in names.iter().zip(yields) {
+            all.take(one);
+            if all.bytes > manifests::MAX_TOTAL {
+                all.found.push(too_large(prepared, name));
+                return all;
+            }
+            if all.found.iter().any(steps::is_limit) {
+                return all;
+            }
         }
     }
     all
 }
 
+/// The finding about a component with which the manifests are too large together.
+fn too_large(prepared: &Prepared, component: &str) -> Diagnostic {
+    let cause = format!("the manifests together are larger than {} bytes", manifests::MAX_TOTAL);
+    let finding = Diagnostic::error("TPL004", cause).on(format!("spec.components.{component}"));
+    let spot = prepared.spec.body.components.get_key_value(component).map(|(key, _)| &key.spot);
+    let finding = finding.help("render less of it in one environment");
+    spot.map_or(finding.clone(), |spot| spot.mark(finding))
+}
+
 /// Wires the components, each of which has its template, and names the environment.
-pub(crate) fn prepare(draft: Draft, request: &Request) -> Result<Prepared, Vec<Diagnostic>> {
+pub(crate) fn prepare(
+    draft: Draft,
+    request: &Request,
+    files: &Arc<dyn Files>,
+) -> Result<Prepared, Vec<Diagnostic>> {
     let Draft { spec, inputs, templates, compiled, pins, .. } = draft;
     let inputs = inputs.unwrap_or_default();
     let wiring =
@@ -136,15 +175,17 @@ pub(crate) fn prepare(draft: Draft, request: &Request) -> Result<Prepared, Vec<D
     };
     let components = &spec.body.components;
     let origins = moved::origins(&spec.body.moved, &|name| components.contains_key(name));
-    Ok(Prepared { spec, env, namespace, inputs, templates, compiled, wiring, pins, origins })
+    let strings = Engine::strings(files);
+    Ok(Prepared { spec, env, namespace, inputs, templates, compiled, wiring, strings, pins, origins })
 }
 
-/// Providers before consumers, then by name.
-fn order_of(wiring: &Wiring) -> Vec<String> {
-    let mut names: Vec<(usize, String)> =
-        wiring.levels.iter().map(|(name, level)| (*level, name.clone())).collect();
-    names.sort();
-    names.into_iter().map(|(_, name)| name).collect()
+/// Names of the components of each level, providers before consumers.
+fn levels(wiring: &Wiring) -> Vec<Vec<String>> {
+    let mut levels: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    for (name, level) in &wiring.levels {
+        levels.entry(*level).or_default().push(name.clone());
+    }
+    levels.into_values().collect()
 }
 
 fn env_value(env: &Env) -> Value {
@@ -152,26 +193,33 @@ fn env_value(env: &Env) -> Value {
     json!({"name": env.name, "id": env.id, "spec": env.spec, "ref": env.r#ref, "revision": env.revision, "short_revision": short})
 }
 
-fn component(prepared: &Prepared, request: &Request, files: &Arc<dyn Files>, name: &str, all: &mut Yield) {
-    let Some((key, body)) = prepared.spec.body.components.get_key_value(name) else { return };
+fn component(
+    prepared: &Prepared,
+    request: &Request,
+    files: &Arc<dyn Files>,
+    name: &str,
+    offers: &Offers,
+) -> Yield {
+    let mut all = Yield::default();
+    let Some((key, body)) = prepared.spec.body.components.get_key_value(name) else { return all };
     let (Some(template), Some(compiled)) =
         (prepared.templates.get(body.template.as_str()), prepared.compiled.get(body.template.as_str()))
     else {
-        return;
+        return all;
     };
-    let params = match component_values(prepared, files, (key, body), (template, &compiled.engine)) {
+    let params = match component_values(prepared, (key, body), (template, &compiled.engine)) {
         Ok(params) => Value::Object(values::plain(&params)),
         Err(findings) => {
             all.found.extend(findings);
-            return;
+            return all;
         }
     };
-    let wires = match wires_value(prepared, name, template, &all.offers) {
+    let wires = match wires_value(prepared, name, template, offers) {
         Ok(Some(wires)) => wires,
-        Ok(None) => return,
+        Ok(None) => return all,
         Err(finding) => {
             all.found.extend(located(vec![*finding], prepared, template));
-            return;
+            return all;
         }
     };
     let scope = json!({
@@ -187,13 +235,13 @@ fn component(prepared: &Prepared, request: &Request, files: &Arc<dyn Files>, nam
         .collect();
     let scope = Scope { values: &scope, absent: &absent, extra: &BTreeSet::new() };
     all.values.insert(name.to_owned(), params);
-    instance(prepared, request, files, (key, body), &scope, all);
+    instance(prepared, request, files, (key, body), &scope, &mut all);
+    all
 }
 
 /// The values of one component: its template's defaults under those of the spec, all strings rendered.
 pub(crate) fn component_values(
     prepared: &Prepared,
-    files: &Arc<dyn Files>,
     (name, body): (&Located<String>, &environment::ComponentBody),
     (template, engine): (&Template, &Engine),
 ) -> Result<BTreeMap<String, Effective>, Vec<Diagnostic>> {
@@ -201,7 +249,7 @@ pub(crate) fn component_values(
     let outer = outer(prepared);
     let outer = Scope { values: &outer, absent: &nothing, extra: &nothing };
     let mut given = body.values.clone().unwrap_or_else(Node::empty);
-    render_tree(&mut given, &Engine::strings(files), &outer).map_err(|findings| {
+    render_tree(&mut given, &prepared.strings, &outer).map_err(|findings| {
         let on = |finding: Diagnostic| finding.on(format!("spec.components.{}.values", name.value));
         excerpts(findings.into_iter().map(on).collect(), &prepared.spec.texts)
     })?;
@@ -337,10 +385,9 @@ pub(crate) fn finish(
     let outer = outer(&prepared);
     let nothing = BTreeSet::new();
     let scope = Scope { values: &outer, absent: &nothing, extra: &nothing };
-    let strings = Engine::strings(files);
     let rendered = |node: &Option<Node>, found: &mut Vec<Diagnostic>| {
         let mut node = node.clone().filter(|node| !offers::is_nothing(node))?;
-        match render_tree(&mut node, &strings, &scope) {
+        match render_tree(&mut node, &prepared.strings, &scope) {
             Ok(()) => Some(node),
             Err(findings) => {
                 found.extend(findings);

@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use spec::{Diagnostic, Files};
 use tera::{Kwargs, State, Tera, TeraResult, Value};
 
-use crate::filters::{Findings, tell};
+use crate::filters::Findings;
 use crate::scan::{self, Part, Tag, TokenKind};
 
 /// Name of the filter. Names of Tera's own have two underscores in front as well.
@@ -37,12 +37,12 @@ pub(crate) struct Steps(Arc<RwLock<Vec<Place>>>);
 impl Steps {
     /// Makes the filter known.
     pub(crate) fn register(&self, tera: &mut Tera, commit: &Arc<dyn Files>, findings: &Findings) {
-        let (commit, findings, places) = (Arc::clone(commit), Arc::clone(findings), self.clone());
+        let (commit, findings, places) = (Arc::clone(commit), findings.clone(), self.clone());
         tera.register_filter(FILTER, move |index: Value, _: Kwargs, _: &State| -> TeraResult<&'static str> {
             let places = places.0.read().unwrap_or_else(PoisonError::into_inner);
             let place = index.as_u64().and_then(|index| places.get(usize::try_from(index).ok()?));
             if let Some((file, line)) = place {
-                commit.step(file, *line).map_err(|finding| tell(&findings, *finding))?;
+                commit.step(file, *line).map_err(|finding| findings.tell(*finding))?;
             }
             Ok("")
         });

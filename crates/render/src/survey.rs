@@ -44,7 +44,7 @@ pub(crate) fn survey(request: &Request, files: &Arc<dyn Files>) -> Survey {
     }
     // Without its parameters a component would seem to name what is not there.
     let has_inputs = draft.inputs.is_some();
-    let mut prepared = match pipeline::prepare(draft, request) {
+    let mut prepared = match pipeline::prepare(draft, request, files) {
         Ok(prepared) => prepared,
         Err(findings) => {
             found.extend(findings);
