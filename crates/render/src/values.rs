@@ -180,7 +180,8 @@ fn one(
     let given = given.filter(|value| value.kind != Kind::Null);
     let (node, origin) = match (given, default) {
         (Some(value), Some(default)) => (merge(&default, value), "spec"),
-        (Some(value), None) => (value.clone(), "spec"),
+        // A `null` removes also where no default has anything to remove.
+        (Some(value), None) => (merge(&Node::empty(), value), "spec"),
         (None, Some(default)) => (default, "default"),
         (None, None) => {
             let cause = format!("parameter `{}` of the template has no value", name.value);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::declared::{self, Overrides};
 use crate::decode::decode;
 use crate::load::{self, Loaded};
-use crate::merge::merge;
+use crate::merge::merge_specs;
 use crate::moved::{self, MovedBody};
 use crate::name::{ComponentName, Identifier, InvalidName, SpecName, TemplateName};
 use crate::parameter::Parameter;
@@ -298,7 +298,7 @@ pub fn load(
 
 fn finish(name: &str, chain: Vec<Loaded>) -> Result<EnvironmentSpec, Vec<Diagnostic>> {
     let merged =
-        chain.iter().rev().map(|loaded| loaded.spec.clone()).reduce(|base, over| merge(&base, &over));
+        chain.iter().rev().map(|loaded| loaded.spec.clone()).reduce(|base, over| merge_specs(&base, &over));
     let mut merged = merged.unwrap_or_else(Node::empty);
     moved::join(&mut merged, chain.iter().rev().map(|loaded| &loaded.spec));
     sources::join(&mut merged, chain.iter().rev().map(|loaded| &loaded.spec));

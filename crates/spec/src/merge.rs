@@ -9,26 +9,65 @@ use crate::node::{Kind, Node};
 /// Lays `over` on `base`. Places stay those of the file each value came from.
 #[must_use]
 pub fn merge(base: &Node, over: &Node) -> Node {
+    lay(base, over, Nulls::Remove)
+}
+
+/// The same for what stands under `spec` of two specs. Inside of a component's parameters a `null` stays: it is
+/// the template's default, known only later, that it removes from (as with Helm, whose values files are merged
+/// with one another first and then laid over those of the chart).
+#[must_use]
+pub fn merge_specs(base: &Node, over: &Node) -> Node {
+    lay(base, over, Nulls::RemoveAbove(&PARAMETERS))
+}
+
+/// Where the parameters of components stand below `spec`; an empty step is any name.
+const PARAMETERS: [&str; 4] = ["components", "", "values", ""];
+
+/// What becomes of a `null`.
+#[derive(Debug, Clone, Copy)]
+enum Nulls {
+    /// It removes what it is laid over, and goes.
+    Remove,
+    /// The same, but it stays below this path.
+    RemoveAbove(&'static [&'static str]),
+    /// It stays, for what it is yet to be laid over.
+    Stay,
+}
+
+impl Nulls {
+    /// The rule for what a key leads to.
+    fn below(self, key: &str) -> Self {
+        match self {
+            Self::RemoveAbove([step]) if step.is_empty() || *step == key => Self::Stay,
+            Self::RemoveAbove([step, rest @ ..]) if step.is_empty() || *step == key => Self::RemoveAbove(rest),
+            Self::RemoveAbove(_) => Self::Remove,
+            same => same,
+        }
+    }
+}
+
+fn lay(base: &Node, over: &Node, nulls: Nulls) -> Node {
     let (Kind::Map(base_entries), Kind::Map(over_entries)) = (&base.kind, &over.kind) else {
-        return over.clone();
+        return without_nulls(over, nulls);
     };
     let mut entries = base_entries.clone();
     for entry in over_entries {
         let found = entries.iter().position(|known| known.key.value == entry.key.value);
-        match (found, &entry.value.kind) {
-            (Some(index), Kind::Null) => {
+        let removes = entry.value.kind == Kind::Null && !matches!(nulls, Nulls::Stay);
+        match found {
+            Some(index) if removes => {
                 entries.remove(index);
             }
-            (None, Kind::Null) => {}
-            (Some(index), _) => {
-                let value = merge(&entries[index].value, &entry.value);
+            None if removes => {}
+            Some(index) => {
+                let value = lay(&entries[index].value, &entry.value, nulls.below(&entry.key.value));
                 // The key is shown where the value was last touched.
                 entries[index].key = entry.key.clone();
                 entries[index].value = value;
             }
-            (None, _) => {
+            None => {
                 let mut added = entry.clone();
-                added.value = without_nulls(&entry.value);
+                added.value = without_nulls(&entry.value, nulls.below(&entry.key.value));
                 entries.push(added);
             }
         }
@@ -37,14 +76,14 @@ pub fn merge(base: &Node, over: &Node) -> Node {
 }
 
 /// Drops what a `null` would have removed, where there is nothing to remove.
-fn without_nulls(node: &Node) -> Node {
+fn without_nulls(node: &Node, nulls: Nulls) -> Node {
     let Kind::Map(entries) = &node.kind else { return node.clone() };
     let kept = entries
         .iter()
-        .filter(|entry| entry.value.kind != Kind::Null)
+        .filter(|entry| entry.value.kind != Kind::Null || matches!(nulls, Nulls::Stay))
         .map(|entry| {
             let mut entry = entry.clone();
-            entry.value = without_nulls(&entry.value);
+            entry.value = without_nulls(&entry.value, nulls.below(&entry.key.value));
             entry
         })
         .collect();
@@ -76,6 +115,21 @@ mod tests {
         assert_eq!(merged(&base, &json!({"a": {"c": null}}))["a"], json!({"b": 1}));
         assert_eq!(merged(&json!({}), &json!({"n": {"x": null}})), json!({"n": {}}));
         assert_eq!(merged(&base, &json!({"s": {"deep": true}}))["s"], json!({"deep": true}));
+    }
+
+    #[test]
+    fn a_null_inside_a_parameter_waits_for_the_default() {
+        let specs = |base: Value, over: Value| {
+            let spot = Spot::default();
+            let values = |values| Node::from_value(&json!({"components": {"web": {"values": values}}}), &spot);
+            let merged = merge_specs(&values(base), &values(over)).to_value();
+            merged["components"]["web"]["values"].clone()
+        };
+        assert_eq!(specs(json!({"r": {"a": 1}}), json!({"r": {"a": null}})), json!({"r": {"a": null}}));
+        assert_eq!(specs(json!({}), json!({"r": {"a": {"b": null}}})), json!({"r": {"a": {"b": null}}}));
+        assert_eq!(specs(json!({"r": {"a": null}}), json!({"r": {"a": {"b": 1}}})), json!({"r": {"a": {"b": 1}}}));
+        assert_eq!(specs(json!({"r": 1, "s": 2}), json!({"r": null})), json!({"s": 2}));
+        assert_eq!(specs(json!({"r": 1}), json!(null)), Value::Null);
     }
 
     /// Keys `a` to `c` lead to mappings, `x` to `z` to anything else.
