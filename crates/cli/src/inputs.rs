@@ -67,11 +67,26 @@ fn open(source: &Source) -> source::Result<Repository> {
 
 /// Opens the repository and resolves the revision: once, here, and never again.
 pub async fn commit(source: &Source) -> Result<Commit, Error> {
+    found(source, None).await
+}
+
+/// The same with a name for a commit that nothing names: for what does not depend on the name.
+pub async fn commit_or(source: &Source, name: &'static str) -> Result<Commit, Error> {
+    found(source, Some(name)).await
+}
+
+async fn found(source: &Source, neutral: Option<&'static str>) -> Result<Commit, Error> {
     let source = source.clone();
     blocking(move || {
         let failed = |error: source::Error| Error::from(error.diagnostic());
         let repository = open(&source).map_err(failed)?;
-        let resolved = repository.resolve(source.rev.as_deref(), source.name.as_deref()).map_err(failed)?;
+        let resolved = match (repository.resolve(source.rev.as_deref(), source.name.as_deref()), neutral) {
+            (Err(source::Error::NoName { .. }), Some(name)) => {
+                repository.resolve(source.rev.as_deref(), Some(name))
+            }
+            (resolved, _) => resolved,
+        };
+        let resolved = resolved.map_err(failed)?;
         let identity = repository.identity(source.repository.as_deref()).map_err(failed)?;
         let files: Arc<dyn Files> = Arc::new(repository.tree(&resolved.revision).map_err(failed)?);
         let (remote, work_tree) = (repository.remote_url(), repository.work_tree_at(&resolved.revision));

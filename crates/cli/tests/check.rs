@@ -212,3 +212,37 @@ fn the_starter_is_clean() {
     assert_eq!(document["items"], json!([]));
     assert!(document["specs"][0]["objects"].as_u64().unwrap() > 3, "{document}");
 }
+
+/// A commit that cannot be had is a finding to whoever reads findings, and an error to everybody else.
+#[test]
+fn what_ends_a_check_is_a_finding_in_every_format() {
+    let repo = repo(MANIFEST);
+    let items = |format| {
+        let output = check(&repo, &["--rev", "nowhere", "-o", format]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8(output.stderr.clone()).unwrap().contains("GIT001"), "{format}");
+        stdout(&output)
+    };
+    let json: Value = serde_json::from_str(&items("json")).unwrap();
+    assert_eq!(json["items"][0]["code"], "GIT001");
+    assert_eq!(json["revision"], Value::Null);
+    let sarif: Value = serde_json::from_str(&items("sarif")).unwrap();
+    assert_eq!(sarif["runs"][0]["results"][0]["ruleId"], "GIT001");
+    let schema: Value = serde_json::from_str(include_str!("sarif/sarif-schema-2.1.0.json")).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    assert!(schema.is_valid(&sarif), "{sarif:#}");
+    let github = items("github");
+    assert!(github.starts_with("::error title=GIT001::revision `nowhere` not found"), "{github}");
+    assert_eq!(items("text"), "");
+}
+
+/// CI checks out a commit, not a branch.
+#[test]
+fn a_detached_head_needs_no_name() {
+    let repo = repo(MANIFEST);
+    let named = check(&repo, &["-o", "json"]);
+    repo.git(&["checkout", "--quiet", "--detach"]).unwrap();
+    let detached = check(&repo, &["-o", "json"]);
+    assert_eq!(detached.status.code(), Some(2));
+    assert_eq!(stdout(&detached), stdout(&named));
+}

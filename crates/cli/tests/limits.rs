@@ -73,6 +73,24 @@ fn runs_away(name: &str) {
     }
 }
 
+/// Where one spec runs away, `check` still says what it has found, in the format that is asked for.
+#[test]
+fn check_tells_of_what_ran_away() {
+    let case = CaseFile::all("limits").unwrap().into_iter().find(|case| case.name() == "memory-one-step").unwrap();
+    let repo = repo(case.section(MANIFEST).unwrap());
+    repo.write("environments/zz.yaml", &SPEC.replace("name: qa", "name: zz")).unwrap();
+    repo.commit("Another").unwrap();
+    let output = mimeo(&repo, &["check", "-o", "json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["items"][0]["code"], "TPL014");
+    assert_eq!(told["items"][0]["line"], 4);
+    let specs = serde_json::json!([
+        {"name": "qa", "objects": 0, "complete": false}, {"name": "zz", "objects": 0, "complete": false}
+    ]);
+    assert_eq!(told["specs"], specs);
+}
+
 #[test]
 fn loops_in_loops() {
     runs_away("cpu-loops");

@@ -10,15 +10,37 @@ use spec::{Diagnostic, Severity};
 use super::{count, plain};
 
 /// Everything that was looked at and found.
+#[derive(Default)]
 pub struct Checked {
-    /// Name of each spec, how many objects it makes, and whether these are all.
-    pub specs: Vec<(String, usize, bool)>,
+    /// Each spec.
+    pub specs: Vec<Looked>,
     /// Versions of Kubernetes that have to take it.
     pub versions: Vec<Version>,
-    /// Commit id.
-    pub revision: String,
+    /// Commit id; `None` where none was found.
+    pub revision: Option<String>,
     /// Each finding once, by place.
     pub found: Vec<Diagnostic>,
+}
+
+/// A spec that was to be looked at.
+pub struct Looked {
+    /// Its name.
+    pub name: String,
+    /// How many objects it makes.
+    pub objects: usize,
+    /// Whether these are all.
+    pub state: State,
+}
+
+/// How far a check of a spec came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// All of it.
+    Complete,
+    /// Components could not be rendered.
+    Incomplete,
+    /// It was not looked at, since another one ran away.
+    Unseen,
 }
 
 impl Checked {
@@ -71,9 +93,10 @@ pub fn summary(checked: &Checked) -> String {
     let mut lines: Vec<String> = checked
         .specs
         .iter()
-        .map(|(name, objects, complete)| match complete {
-            true => format!("{name}: {objects} objects"),
-            false => format!("{name}: {objects} objects, and components that could not be rendered"),
+        .map(|Looked { name, objects, state }| match state {
+            State::Complete => format!("{name}: {objects} objects"),
+            State::Incomplete => format!("{name}: {objects} objects, and components that could not be rendered"),
+            State::Unseen => format!("{name}: not checked, since rendering was ended"),
         })
         .collect();
     let notes = checked.count(Severity::Note);
@@ -94,7 +117,9 @@ pub fn json(checked: &Checked) -> Value {
     let specs: Vec<Value> = checked
         .specs
         .iter()
-        .map(|(name, objects, complete)| json!({"name": name, "objects": objects, "complete": complete}))
+        .map(|Looked { name, objects, state }| {
+            json!({"name": name, "objects": objects, "complete": *state == State::Complete})
+        })
         .collect();
     let versions: Vec<String> = checked.versions.iter().map(ToString::to_string).collect();
     json!({"items": checked.found, "specs": specs, "kubernetes": versions, "revision": checked.revision})
