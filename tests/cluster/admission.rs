@@ -16,9 +16,9 @@ use testkit::{Answer, Api, CaseFile};
 use crate::on_lab;
 
 /// The codes that say: the server will refuse this object.
-const REFUSALS: [&str; 12] = [
+const REFUSALS: [&str; 13] = [
     "OBJ002", "OBJ003", "OBJ004", "OBJ012", "OBJ016", "OBJ030", "OBJ031", "OBJ032", "OBJ033", "OBJ036",
-    "OBJ037", "OBJ038",
+    "OBJ037", "OBJ038", "OBJ044",
 ];
 
 #[test]

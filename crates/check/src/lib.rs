@@ -8,6 +8,7 @@
 //! [`lint`](crate::lint) asks what it would take and what would still not work, or not for two environments.
 
 mod crd;
+mod deny;
 mod lint;
 mod removed;
 mod schema;
@@ -25,6 +26,7 @@ use spec::Diagnostic;
 use crate::lint::World;
 use crate::subject::Fault;
 
+pub use deny::rules;
 pub use version::{SUPPORTED, Version};
 
 /// What is asked for.

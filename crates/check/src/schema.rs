@@ -1,5 +1,7 @@
 //! Every object against the API of a version of Kubernetes.
 
+use std::collections::BTreeSet;
+
 use render::RenderedObject;
 use spec::{Diagnostic, near};
 
@@ -82,9 +84,7 @@ fn absent(subject: &Subject<'_>, written: &str, version: Version, kinds: &[Kind]
             .help(help);
     }
     if !is_own_group(subject.group) {
-        let cause = format!("{kind} of {written} is a custom kind, so its fields are not checked");
-        let help = "the cluster must have its CustomResourceDefinition";
-        return Diagnostic::error("OBJ034", cause).note().help(help);
+        return custom_kind(subject, written, &others);
     }
     let cause = format!("Kubernetes {version} has no {kind} of {written}");
     let finding = Diagnostic::error("OBJ002", cause);
@@ -99,6 +99,36 @@ fn absent(subject: &Subject<'_>, written: &str, version: Version, kinds: &[Kind]
             finding.help(near::hint(kind, "kind", near::near(kind, all.iter().map(|known| known.kind))))
         }
         _ => finding.help(near::hint(kind, "kind", group.iter().copied())),
+    }
+}
+
+/// A kind of a group that is not Kubernetes' own, and of which the rendering has no definition: somebody's custom
+/// kind, or a group that was mistyped. `others` are the groups and versions that Kubernetes has the kind in.
+fn custom_kind(subject: &Subject<'_>, written: &str, others: &[&str]) -> Diagnostic {
+    let (group, kind) = (subject.group, subject.kind);
+    let own = || table::kinds().filter_map(|known| Some(known.api_version.split_once('/')?.0));
+    let slip = near::slip(group, own());
+    // "should be a domain with at least one dot": apiextensions-apiserver, ValidateCustomResourceDefinitionSpec.
+    let cause = match slip {
+        None if group.contains('.') => {
+            let cause = format!("{kind} of {written} is a custom kind, so its fields are not checked");
+            let mut help = "the cluster must have its CustomResourceDefinition".to_owned();
+            if !others.is_empty() {
+                help = format!("{help}; Kubernetes' own {kind} is of {}", others.join(" or "));
+            }
+            return Diagnostic::error("OBJ034", cause).note().help(help);
+        }
+        None => {
+            format!("Kubernetes has no API group `{group}`, and no definition can have one without a dot")
+        }
+        Some(own) => {
+            format!("Kubernetes has no API group `{group}`, but `{own}`: its fields are not checked")
+        }
+    };
+    let finding = Diagnostic::error("OBJ044", cause).warning();
+    match others {
+        [] => finding.help(near::hint(group, "API group", own().collect::<BTreeSet<_>>())),
+        _ => finding.help(format!("use {}", others.join(" or "))),
     }
 }
 

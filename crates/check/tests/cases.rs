@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use check::{Question, Version, check};
+use check::{Question, Version, check, rules};
 use render::{Request, render, survey};
 use spec::{Diagnostic, Severity};
 use testkit::CaseFile;
@@ -42,6 +42,7 @@ impl Case {
         let other = Request { ref_name: "other".to_owned(), ..request };
         let twin = render(&other, &files).ok().map(|(twin, _)| twin);
         let mut found = survey.found;
+        found.extend(rules(&survey.denied, survey.rendered.as_ref(), &self.versions()));
         if let Some(rendered) = &survey.rendered {
             let question = Question {
                 rendered,

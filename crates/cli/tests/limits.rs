@@ -76,7 +76,8 @@ fn runs_away(name: &str) {
 /// Where one spec runs away, `check` still says what it has found, in the format that is asked for.
 #[test]
 fn check_tells_of_what_ran_away() {
-    let case = CaseFile::all("limits").unwrap().into_iter().find(|case| case.name() == "memory-one-step").unwrap();
+    let case =
+        CaseFile::all("limits").unwrap().into_iter().find(|case| case.name() == "memory-one-step").unwrap();
     let repo = repo(case.section(MANIFEST).unwrap());
     repo.write("environments/zz.yaml", &SPEC.replace("name: qa", "name: zz")).unwrap();
     repo.commit("Another").unwrap();

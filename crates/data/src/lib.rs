@@ -20,7 +20,6 @@ mod connect;
 mod copy;
 mod ddl;
 mod error;
-mod filter;
 mod gate;
 mod name;
 mod request;

@@ -1,9 +1,10 @@
 //! What the source's catalogue says about a table: the listed columns, their types, the keys over them.
 
+use spec::sql;
 use tokio_postgres::{Client, Row};
 
 use crate::name::{TableName, near, quote, quote_list};
-use crate::{Error, Side, Table, filter};
+use crate::{Error, Side, Table};
 
 /// Everything a copy of one table needs, proven against the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl Shape {
 /// Reads the shape of one table and refuses what cannot be copied, before the first row.
 pub(crate) async fn read(client: &Client, table: &Table) -> Result<Shape, Error> {
     let name = TableName::parse(&table.table)?;
-    if let Some(cause) = table.filter.as_deref().and_then(filter::refusal) {
+    if let Some(cause) = table.filter.as_deref().and_then(sql::refused_condition) {
         return Err(Error::Filter { table: name.to_string(), cause: cause.to_owned() });
     }
     let found = find(client, &name).await?;

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use spec::deny;
 use spec::environment::{Body, DataBody, GateBody, NetworkBody, TableBody, typed};
 use spec::name::{is_label, is_subdomain};
 use spec::node::Kind;
 use spec::quantity::{is_quantity, seconds};
-use spec::{Diagnostic, Located, Node, Spot, near};
+use spec::{Diagnostic, Located, Node, Spot, near, sql};
 
 use crate::offers::{self, Provides};
 use crate::rendered::{
@@ -57,6 +58,7 @@ pub(crate) fn data(node: &Node, offers: &Offers, found: &mut Vec<Diagnostic>) ->
         }
         let mut tables = Vec::new();
         for (table, copy) in &body.tables {
+            found.extend(refused_filter(table, copy, &path));
             match columns(table, copy, &path) {
                 Ok(columns) => tables.push(TableCopy {
                     table: table.value.clone(),
@@ -79,6 +81,15 @@ pub(crate) fn data(node: &Node, offers: &Offers, found: &mut Vec<Diagnostic>) ->
         }
     }
     steps
+}
+
+/// A `where` that the copy would refuse before it reads a row.
+fn refused_filter(table: &Located<String>, copy: &TableBody, path: &str) -> Option<Diagnostic> {
+    let filter = copy.filter.as_ref()?;
+    let cause = format!("`where` is refused: {}", sql::refused_condition(&filter.value)?);
+    let finding = Diagnostic::error("SPC019", cause).on(format!("{path}.tables.{}.where", table.value));
+    let help = "write one boolean expression over the listed columns, without `;` and comments";
+    Some(filter.spot.mark(finding.help(help)))
 }
 
 /// `None` for `all`.
@@ -135,19 +146,21 @@ pub(crate) fn gates(node: &Node, offers: &Offers, found: &mut Vec<Diagnostic>) -
             value @ (Value::Number(_) | Value::Bool(_)) => value.to_string(),
             _ => {
                 let cause = format!("{} where one value is expected", body.expect.type_name());
-                found.push(body.expect.spot.mark(Diagnostic::error("SPC021", cause)).on(path));
+                let finding = Diagnostic::error("SPC021", cause).on(path);
+                found.push(body.expect.spot.mark(finding.help("give a text, a number or a boolean")));
                 continue;
             }
         };
         let wrong = if gates.iter().any(|gate| gate.name == body.name.value) {
-            Some((&body.name, format!("gate `{}` is given twice", body.name.value)))
-        } else if body.sql.value.trim().is_empty() {
-            Some((&body.sql, "the query is empty".to_owned()))
+            Some((&body.name, format!("gate `{}` is given twice", body.name.value), "give it another name"))
         } else {
-            None
+            let refused = |why| {
+                (&body.sql, format!("the query is refused: {why}"), "write one SELECT that gives one value")
+            };
+            sql::refused_query(&body.sql.value).map(refused)
         };
-        if let Some((at, cause)) = wrong {
-            found.push(at.spot.mark(Diagnostic::error("SPC021", cause)).on(path));
+        if let Some((at, cause, help)) = wrong {
+            found.push(at.spot.mark(Diagnostic::error("SPC021", cause).on(path).help(help)));
             continue;
         }
         match target(&body.on, &path, offers) {
@@ -222,7 +235,7 @@ pub(crate) fn policy(body: &Body, found: &mut Vec<Diagnostic>) -> Policy {
         }
     }
     for rule in &given.deny {
-        if is_rule(&rule.value) {
+        if deny::Rule::parse(&rule.value).is_some() {
             policy.deny.push(rule.value.clone());
         } else {
             let cause = format!("`{}` is not KIND, KIND.GROUP or KIND/TYPE", rule.value);
@@ -237,17 +250,6 @@ pub(crate) fn policy(body: &Body, found: &mut Vec<Diagnostic>) -> Policy {
         policy.network = Network::Isolated;
     }
     policy
-}
-
-/// Whether a text is a rule of `deny`; kinds begin with a capital.
-fn is_rule(text: &str) -> bool {
-    let (kind, of_type) = text.split_once('/').map_or((text, None), |(kind, of_type)| (kind, Some(of_type)));
-    let (kind, group) = kind.split_once('.').map_or((kind, None), |(kind, group)| (kind, Some(group)));
-    let word = |text: &str| {
-        text.starts_with(|first: char| first.is_ascii_uppercase())
-            && text.chars().all(|c| c.is_ascii_alphanumeric())
-    };
-    word(kind) && group.is_none_or(is_subdomain) && of_type.is_none_or(word)
 }
 
 fn namespace(node: &Node) -> Option<NamespacePolicy> {

@@ -49,7 +49,7 @@ pub use request::{Governor, Request};
 pub use sources::{Source, SourcedFiles};
 pub use spec::lock_file::{Pin, Pins};
 pub use steps::is_limit;
-pub use survey::Survey;
+pub use survey::{Survey, Written};
 
 /// Renders one environment. Warnings come with the result; errors come all that can be found at once.
 ///

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+use spec::environment::EnvironmentSpec;
 use spec::node::Kind;
-use spec::{Diagnostic, Files, Node};
+use spec::{Diagnostic, Files, Located, Node, Place};
 
 use crate::draft::{self, Draft};
 use crate::pipeline;
@@ -21,15 +23,29 @@ pub struct Survey {
     pub complete: bool,
     /// Errors and warnings.
     pub found: Vec<Diagnostic>,
+    /// The rules of `policy.deny`: what their kinds are is for others to know.
+    pub denied: Vec<Written>,
+}
+
+/// A text of the spec, and where it stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Written {
+    /// The text.
+    pub text: String,
+    /// Its place.
+    pub place: Option<Place>,
+    /// Its line of the file, for people.
+    pub snippet: Option<String>,
 }
 
 /// See [`crate::survey`].
 pub(crate) fn survey(request: &Request, files: &Arc<dyn Files>) -> Survey {
-    let stopped = |found| Survey { rendered: None, complete: false, found };
     let mut draft = match draft::draft(request, files, None) {
         Ok(draft) => draft,
-        Err(found) => return stopped(found),
+        Err(found) => return Survey { rendered: None, complete: false, found, denied: Vec::new() },
     };
+    let denied = denied(&draft.spec);
+    let stopped = |found| Survey { rendered: None, complete: false, found, denied: denied.clone() };
     let wanted: BTreeSet<String> = draft.spec.body.components.keys().map(|name| name.value.clone()).collect();
     let found = std::mem::take(&mut draft.found);
     let mut found = pipeline::excerpts(found, &draft.spec.texts);
@@ -68,12 +84,22 @@ pub(crate) fn survey(request: &Request, files: &Arc<dyn Files>) -> Survey {
     found.extend(findings.into_iter().filter(|finding| failed.is_empty() || finding.code != "YML006"));
     let complete = failed.is_empty() && !closed;
     match rendered {
-        Ok(rendered) => Survey { rendered: Some(rendered), complete, found },
+        Ok(rendered) => Survey { rendered: Some(rendered), complete, found, denied },
         Err(finding) => {
             found.push(*finding);
             stopped(found)
         }
     }
+}
+
+fn denied(spec: &EnvironmentSpec) -> Vec<Written> {
+    let rules = spec.body.policy.iter().flat_map(|policy| &policy.deny);
+    let written = |rule: &Located<String>| {
+        let found = rule.spot.mark(Diagnostic::error("SPC022", ""));
+        let found = pipeline::excerpts(vec![found], &spec.texts).swap_remove(0);
+        Written { text: rule.value.clone(), place: found.place, snippet: found.snippet }
+    };
+    rules.map(written).collect()
 }
 
 /// Takes out that a source cannot be read, and says whether something needed one: whoever gave the files knows, and

@@ -64,18 +64,17 @@ pub(crate) fn perform(task: Task, sources: &Sources) -> Answer {
             let survey = render::survey(&request, files);
             if survey.found.iter().any(render::is_limit) {
                 let found = limit_alone(survey.found);
-                return Answer::Checked(
-                    Box::new(Survey { rendered: None, complete: false, found }),
-                    Vec::new(),
-                );
+                let ended = Survey { rendered: None, complete: false, found, denied: Vec::new() };
+                return Answer::Checked(Box::new(ended), Vec::new());
             }
             let other = Request { ref_name: "the/other-branch".to_owned(), ..request };
             let twin = survey.complete.then(|| render::render(&other, files).ok()).flatten();
             let twin = twin.as_ref().map(|(twin, _)| twin);
             let complete = survey.complete;
             let question = |rendered| Question { rendered, complete, twin, versions: &versions };
-            let found = survey.rendered.as_ref().map(|rendered| check::check(&question(rendered)));
-            Answer::Checked(Box::new(survey), found.unwrap_or_default())
+            let mut found = check::rules(&survey.denied, survey.rendered.as_ref(), &versions);
+            found.extend(survey.rendered.iter().flat_map(|rendered| check::check(&question(rendered))));
+            Answer::Checked(Box::new(survey), found)
         }
         Task::Explain(request) => Answer::Explained(render::explain(&request, files).map_err(limit_alone)),
         Task::Templates(root) => Answer::Templates(render::templates(&root, files)),

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use render::{Carried, Explained, Survey};
+use render::{Carried, Explained, Survey, Written};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use spec::{Category, Diagnostic, Place, Severity};
 
@@ -61,7 +61,13 @@ pub(crate) enum Reply {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Said {
     Rendered(Result<(Carried, Vec<Told>), Vec<Told>>),
-    Checked { rendered: Option<Carried>, complete: bool, found: Vec<Told>, checked: Vec<Told> },
+    Checked {
+        rendered: Option<Carried>,
+        complete: bool,
+        found: Vec<Told>,
+        denied: Vec<Written>,
+        checked: Vec<Told>,
+    },
     Explained(Result<Explained, Vec<Told>>),
     Templates(Vec<Told>),
 }
@@ -128,9 +134,9 @@ impl From<Answer> for Said {
             }
             Answer::Rendered(Err(found)) => Self::Rendered(Err(told(found))),
             Answer::Checked(survey, checked) => {
-                let Survey { rendered, complete, found } = *survey;
+                let Survey { rendered, complete, found, denied } = *survey;
                 let rendered = rendered.map(Carried::from);
-                Self::Checked { rendered, complete, found: told(found), checked: told(checked) }
+                Self::Checked { rendered, complete, found: told(found), denied, checked: told(checked) }
             }
             Answer::Explained(outcome) => Self::Explained(outcome.map_err(told)),
             Answer::Templates(found) => Self::Templates(told(found)),
@@ -145,8 +151,9 @@ impl From<Said> for Answer {
                 Self::Rendered(Ok((Box::new(carried.into()), found(warnings))))
             }
             Said::Rendered(Err(told)) => Self::Rendered(Err(found(told))),
-            Said::Checked { rendered, complete, found: told, checked } => {
-                let survey = Survey { rendered: rendered.map(Into::into), complete, found: found(told) };
+            Said::Checked { rendered, complete, found: told, denied, checked } => {
+                let rendered = rendered.map(Into::into);
+                let survey = Survey { rendered, complete, found: found(told), denied };
                 Self::Checked(Box::new(survey), found(checked))
             }
             Said::Explained(outcome) => Self::Explained(outcome.map_err(found)),

@@ -5,6 +5,7 @@
 pub mod contract;
 pub mod declared;
 mod decode;
+pub mod deny;
 mod diagnostic;
 pub mod environment;
 pub mod files;
@@ -21,6 +22,7 @@ pub mod parameter;
 pub mod quantity;
 pub mod schema;
 pub mod sources;
+pub mod sql;
 pub mod stack;
 pub mod template;
 pub mod yaml;

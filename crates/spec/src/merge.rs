@@ -39,7 +39,9 @@ impl Nulls {
     fn below(self, key: &str) -> Self {
         match self {
             Self::RemoveAbove([step]) if step.is_empty() || *step == key => Self::Stay,
-            Self::RemoveAbove([step, rest @ ..]) if step.is_empty() || *step == key => Self::RemoveAbove(rest),
+            Self::RemoveAbove([step, rest @ ..]) if step.is_empty() || *step == key => {
+                Self::RemoveAbove(rest)
+            }
             Self::RemoveAbove(_) => Self::Remove,
             same => same,
         }
@@ -121,13 +123,17 @@ mod tests {
     fn a_null_inside_a_parameter_waits_for_the_default() {
         let specs = |base: Value, over: Value| {
             let spot = Spot::default();
-            let values = |values| Node::from_value(&json!({"components": {"web": {"values": values}}}), &spot);
+            let values =
+                |values| Node::from_value(&json!({"components": {"web": {"values": values}}}), &spot);
             let merged = merge_specs(&values(base), &values(over)).to_value();
             merged["components"]["web"]["values"].clone()
         };
         assert_eq!(specs(json!({"r": {"a": 1}}), json!({"r": {"a": null}})), json!({"r": {"a": null}}));
         assert_eq!(specs(json!({}), json!({"r": {"a": {"b": null}}})), json!({"r": {"a": {"b": null}}}));
-        assert_eq!(specs(json!({"r": {"a": null}}), json!({"r": {"a": {"b": 1}}})), json!({"r": {"a": {"b": 1}}}));
+        assert_eq!(
+            specs(json!({"r": {"a": null}}), json!({"r": {"a": {"b": 1}}})),
+            json!({"r": {"a": {"b": 1}}})
+        );
         assert_eq!(specs(json!({"r": 1, "s": 2}), json!({"r": null})), json!({"s": 2}));
         assert_eq!(specs(json!({"r": 1}), json!(null)), Value::Null);
     }

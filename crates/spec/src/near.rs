@@ -16,6 +16,13 @@ pub fn near<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a
     scored.into_iter().take(3).map(|(_, candidate)| candidate).collect()
 }
 
+/// The known name that an unknown one is a slip of the keyboard away from, nearest first.
+#[must_use]
+pub fn slip<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = known.into_iter().map(|candidate| (strsim::osa_distance(name, candidate), candidate));
+    scored.filter(|(distance, _)| (1..=2).contains(distance)).min().map(|(_, candidate)| candidate)
+}
+
 /// What to say about an unknown name: near names, else all known ones, else that there is none.
 #[must_use]
 pub fn hint<'a>(name: &str, what: &str, known: impl IntoIterator<Item = &'a str>) -> String {

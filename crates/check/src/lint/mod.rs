@@ -2,6 +2,7 @@
 //! One file, one rule.
 
 mod collision;
+mod denied;
 mod labels;
 pub(crate) mod pod_security;
 mod quota;
@@ -65,7 +66,8 @@ impl<'a> World<'a> {
 
 /// The rules that look at one object alone: these hold also where other components could not be rendered.
 pub(crate) fn single<'a>(world: &World<'a>, version: Version) -> Found<'a> {
-    let mut found = labels::check(world);
+    let mut found = denied::check(world);
+    found.extend(labels::check(world));
     found.extend(size::check(world));
     found.extend(selector::check(world));
     found.extend(volume::check(world));

@@ -95,7 +95,9 @@ pub fn summary(checked: &Checked) -> String {
         .iter()
         .map(|Looked { name, objects, state }| match state {
             State::Complete => format!("{name}: {objects} objects"),
-            State::Incomplete => format!("{name}: {objects} objects, and components that could not be rendered"),
+            State::Incomplete => {
+                format!("{name}: {objects} objects, and components that could not be rendered")
+            }
             State::Unseen => format!("{name}: not checked, since rendering was ended"),
         })
         .collect();
