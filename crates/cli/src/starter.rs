@@ -1,7 +1,7 @@
 //! The repository that `mimeo init` writes. Its templates are those of the catalogue.
 
 /// A file: path and content.
-pub type File = (&'static str, String);
+pub type File = (String, String);
 
 /// Ready-made jobs for CI, by the forge they are for: where the file belongs, and its content.
 pub const JOBS: [(&str, &str, &str); 2] = [
@@ -38,7 +38,7 @@ pub fn files(below: &str) -> Vec<File> {
         ("jobs/seed/seed.sql", include_str!("../starter/seed.sql")),
     ];
     let mut files: Vec<File> =
-        own.iter().chain(CATALOGUE).map(|(path, text)| (*path, (*text).to_owned())).collect();
+        own.iter().chain(CATALOGUE).map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
     for (path, text) in &mut files {
         if *path == "environments/qa.yaml" {
             *text = text.replace("files: jobs/seed", &format!("files: {seed}"));
@@ -47,9 +47,30 @@ pub fn files(below: &str) -> Vec<File> {
     for (kind, path) in
         [("EnvironmentSpec", "schemas/EnvironmentSpec.json"), ("Template", "schemas/Template.json")]
     {
-        files.extend(spec::schema::of(kind).map(|schema| (path, format!("{schema:#}\n"))));
+        files.extend(spec::schema::of(kind).map(|schema| (path.to_owned(), format!("{schema:#}\n"))));
     }
     files
+}
+
+/// The job for a forge's CI, whose file belongs at the root of the repository: its path is from the folder `below`.
+pub fn job(forge: &str, below: &str) -> Option<File> {
+    let (_, path, text) = JOBS.into_iter().find(|(known, _, _)| *known == forge)?;
+    let up = "../".repeat(below.split('/').filter(|step| !step.is_empty()).count());
+    let text = if below.is_empty() { text.to_owned() } else { text.replace(PREVIEW, &preview(below)) };
+    Some((format!("{up}{path}"), text))
+}
+
+/// How the jobs call mimeo.
+const PREVIEW: &str = "run: mimeo preview --spec qa";
+
+/// The same for a folder of the repository; what a shell or YAML would read otherwise is quoted for both.
+fn preview(below: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    if below.chars().all(plain) {
+        return format!("{PREVIEW} --path {below}");
+    }
+    let command = format!("mimeo preview --spec qa --path '{}'", below.replace('\'', "'\\''"));
+    format!("run: {}", serde_json::Value::String(command))
 }
 
 #[cfg(test)]
@@ -79,6 +100,24 @@ mod tests {
     }
 
     #[test]
+    fn a_job_stands_at_the_root_and_names_the_folder() {
+        for (forge, _, _) in JOBS {
+            let (path, text) = job(forge, "").unwrap();
+            assert!(
+                path.starts_with('.') && !path.starts_with("..") && text.contains("--spec qa}\n"),
+                "{text}"
+            );
+            let (path, text) = job(forge, "teams/shop").unwrap();
+            assert!(path.starts_with(&format!("../../.{forge}/workflows/")), "{path}");
+            assert!(text.contains("mimeo preview --spec qa --path teams/shop}\n"), "{text}");
+            let (_, text) = job(forge, "our teams, \"x\"").unwrap();
+            let node = spec::yaml::parse("job", &text).unwrap().to_value();
+            let steps = node["jobs"]["mimeo"]["steps"].as_array().unwrap();
+            assert_eq!(steps[2]["run"], "mimeo preview --spec qa --path 'our teams, \"x\"'");
+        }
+    }
+
+    #[test]
     fn it_renders_without_a_finding() {
         for below in ["", "teams/shop"] {
             it_renders(below);
@@ -88,7 +127,7 @@ mod tests {
     fn it_renders(below: &str) {
         let mut memory = MemoryFiles::default();
         for (path, text) in files(below) {
-            memory.insert(spec::files::join(below, path), text);
+            memory.insert(spec::files::join(below, &path), text);
         }
         let files: Arc<dyn Files> = Arc::new(memory);
         let request = render::Request {

@@ -165,6 +165,79 @@ fn a_template_that_no_spec_uses_is_checked_too() {
     assert_eq!(check(&repo, &["qa"]).status.code(), Some(0));
 }
 
+/// Without values: names, contracts and their outputs, folders and files that nobody would read.
+#[test]
+fn what_no_spec_uses_is_looked_at_as_far_as_it_can_be() {
+    let repo = repo("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"{{ name }}\"}\n");
+    let template = "apiVersion: mimeo.dev/v1alpha1
+kind: Template
+metadata: {name: idle}
+spec:
+  parameters: {size: {type: integer}, free: {type: object}, text: {type: string, default: \"{{ naem }}\"}}
+  requires: {db: {contract: postgres/v1}, own: {contract: own/v1}}
+  provides: {http/v1: {url: \"http://{{ name }}\", urll: x}, kafka/v1: {bootstrap: \"{{ params.sise }}\"}}
+";
+    repo.write("templates/idle/template.yaml", template).unwrap();
+    let manifest = "apiVersion: v1
+kind: ConfigMap
+metadata: {name: \"{{ name }}\"}
+data:
+  a: \"{{ params.sise }}\"
+  b: \"{{ wires.db.hots }} {{ wires.own.thing }}\"
+  {% if params.free.deep or params.size > 2 %}
+  c: \"{{ params.free.deep }}\"
+  {% endif %}
+  {% set mine = 1 %}{% include \"partials/p\" %}
+";
+    repo.write("templates/idle/manifests/all.yaml", manifest).unwrap();
+    repo.write("templates/idle/partials/p", "  d: {{ mine }}{{ yours }}\n").unwrap();
+    repo.write(
+        "templates/other/template.yaml",
+        &TEMPLATE
+            .replace("name: web", "name: other")
+            .replace("{}", "{requires: {x: {contract: postgers/v1}}}"),
+    )
+    .unwrap();
+    repo.write("templates/nearly/template.yml", TEMPLATE).unwrap();
+    repo.write("templates/README.md", "Templates.\n").unwrap();
+    let contract = |name: &str, outputs: &str| {
+        format!(
+            "apiVersion: mimeo.dev/v1alpha1\nkind: Contract\nmetadata: {{name: {name}}}\nspec:\n  outputs: {outputs}\n"
+        )
+    };
+    repo.write("contracts/own-v1.yaml", &contract("own-v1", "{thing: {type: string}}")).unwrap();
+    repo.write("contracts/bad-v1.yaml", &contract("bad-v1", "{port: {type: integer, default: x}}")).unwrap();
+    repo.write("contracts/sql-v1.yaml", &contract("sql-v1", "{}")).unwrap();
+    repo.write("contracts/versionless.yaml", &contract("versionless", "{}")).unwrap();
+    repo.commit("What nobody uses").unwrap();
+    let output = check(&repo, &["-o", "json"]);
+    assert_eq!(output.status.code(), Some(2));
+    let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let text = |item: &Value, key: &str| item[key].as_str().unwrap_or_default().to_owned();
+    let told: Vec<String> = document["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| {
+            format!("{} {}:{} {}", text(item, "code"), text(item, "file"), item["line"], text(item, "cause"))
+        })
+        .collect();
+    let wanted = [
+        "CTR002 contracts/bad-v1.yaml:5 default of `port` is not an integer",
+        "CTR003 contracts/sql-v1.yaml:1 the contract sql/v1 is built in, so the file is not read",
+        "CTR003 contracts/versionless.yaml:1 the file's name is none of a contract, so it is not read",
+        "TPL001 templates/idle/manifests/all.yaml:5 `params.sise` is undefined",
+        "TPL001 templates/idle/manifests/all.yaml:6 `wires.db.hots` is undefined",
+        "TPL001 templates/idle/partials/p:1 `yours` is undefined",
+        "TPL001 templates/idle/template.yaml:5 `naem` is undefined",
+        "CTR002 templates/idle/template.yaml:7 http/v1 has no output `urll`",
+        "TPL001 templates/idle/template.yaml:7 `params.sise` is undefined",
+        "SPC015 templates/nearly/template.yml:1 templates/nearly has no template.yaml",
+        "CTR001 templates/other/template.yaml:4 there is no contract `postgers/v1`",
+    ];
+    assert_eq!(told, wanted, "{told:#?}");
+}
+
 #[test]
 fn versions_without_tables_are_refused() {
     let repo = repo("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"{{ name }}\"}\n");
@@ -245,4 +318,60 @@ fn a_detached_head_needs_no_name() {
     let detached = check(&repo, &["-o", "json"]);
     assert_eq!(detached.status.code(), Some(2));
     assert_eq!(stdout(&detached), stdout(&named));
+}
+
+/// A workflow stands where the forge looks for it, whatever folder the specs are in.
+#[test]
+fn the_job_of_a_subfolder_stands_at_the_root() {
+    let repo = GitRepo::new().unwrap();
+    let folder = format!("{}/teams/shop", repo.arg());
+    let output = Command::new(env!("CARGO_BIN_EXE_mimeo"))
+        .args(["init", &folder, "--ci", "github"])
+        .env_clear()
+        .env("HOME", repo.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(stdout(&output).contains("../../.github/workflows/mimeo.yml\n"), "{}", stdout(&output));
+    let job = std::fs::read_to_string(repo.path().join(".github/workflows/mimeo.yml")).unwrap();
+    assert!(job.contains("mimeo preview --spec qa --path teams/shop}"), "{job}");
+    assert!(!repo.path().join("teams/shop/.github").exists());
+}
+
+#[test]
+fn a_field_that_is_not_there_is_not_explained() {
+    let repo = repo("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"{{ name }}\"}\n");
+    let explain = |field: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_mimeo"))
+            .args([
+                "explain",
+                "qa",
+                field,
+                "--repo",
+                &repo.arg(),
+                "--repository",
+                "git.example.com/team/flights",
+            ])
+            .env_clear()
+            .env("HOME", repo.path())
+            .env("NO_COLOR", "1")
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for field in ["components", "components.one", "components.one.template", "gates", "components.one.values"]
+    {
+        assert_eq!(explain(field).0, Some(0), "{field}");
+    }
+    for (field, near) in [
+        ("components.on", "`components.one`"),
+        ("component", "`components`"),
+        ("components.three.template", "`components.one.template`"),
+        ("components.one.valeus", "did you mean `components.one.values`"),
+        ("nothing.of.this", "known: "),
+    ] {
+        let (code, told) = explain(field);
+        assert_eq!(code, Some(2), "{field}");
+        assert!(told.contains("ARG016") && told.contains(near), "{field}: {told}");
+    }
 }

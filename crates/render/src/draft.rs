@@ -115,20 +115,7 @@ fn load_templates(
     (templates, compiled)
 }
 
-/// What is wrong with the templates, whether a spec uses them or not.
-pub(crate) fn templates(files: &Arc<dyn Files>, root: &str) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    for name in template_names(files, root) {
-        match template::load(&**files, root, &name) {
-            Ok(Some(_)) => found.extend(manifests::compile(files, root, &name).err().into_iter().flatten()),
-            Ok(None) => {}
-            Err(findings) => found.extend(findings),
-        }
-    }
-    found
-}
-
-fn template_names(files: &Arc<dyn Files>, root: &str) -> Vec<String> {
+pub(crate) fn template_names(files: &Arc<dyn Files>, root: &str) -> Vec<String> {
     let folder = spec::files::join(root, "templates");
     let paths = files.list(&folder).unwrap_or_default();
     let name = |path: &String| {

@@ -14,6 +14,7 @@ mod extras;
 mod filters;
 mod images;
 mod kinds;
+mod library;
 mod lock;
 mod manifests;
 mod mark;
@@ -90,10 +91,10 @@ pub fn survey(request: &Request, files: &Arc<dyn Files>) -> Survey {
     spec::stack::roomy(|| survey::survey(request, files))
 }
 
-/// What is wrong with the templates themselves, whether a spec uses them or not.
+/// What is wrong with the templates and contracts themselves, whether a spec uses them or not.
 #[must_use]
 pub fn templates(root: &str, files: &Arc<dyn Files>) -> Vec<Diagnostic> {
-    spec::stack::roomy(|| draft::templates(files, root))
+    spec::stack::roomy(|| library::check(files, root))
 }
 
 /// The further repositories that a spec declares, each with the commit it is pinned to, or why it is not: what has

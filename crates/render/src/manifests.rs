@@ -10,7 +10,7 @@ use spec::{Diagnostic, Files, files, yaml};
 use crate::engine::Engine;
 use crate::images;
 use crate::mark::{self, Mapped};
-use crate::names::{Names, Scope};
+use crate::names::{self, Names, Scope};
 use crate::object::{self, Fault, Owner};
 use crate::origin::{self, Origin, Text};
 use crate::rendered::RenderedObject;
@@ -53,6 +53,15 @@ pub(crate) fn compile(commit: &Arc<dyn Files>, root: &str, name: &str) -> Result
         [manifests, partials].map(|sources| sources.into_iter().map(Source::new).collect::<Vec<_>>());
     let locals = manifests.iter().chain(&partials).flat_map(|source| source.names.locals.clone()).collect();
     Ok(Compiled { engine, manifests, partials, locals })
+}
+
+/// Every name in the manifests and partials that is not declared, where no values are known.
+pub(crate) fn undeclared(compiled: &Compiled, scope: &Scope<'_>) -> Vec<Diagnostic> {
+    let of_partials = Scope { extra: &compiled.locals, ..*scope };
+    let partials =
+        compiled.partials.iter().flat_map(|it| names::undeclared(&it.path, &it.text, &of_partials));
+    let manifests = compiled.manifests.iter().flat_map(|it| names::undeclared(&it.path, &it.text, scope));
+    partials.chain(manifests).collect()
 }
 
 fn read(

@@ -106,6 +106,14 @@ pub(crate) fn check(file: &str, source: &str, scope: &Scope<'_>) -> Vec<Diagnost
     Names::of(source).check(file, source, scope)
 }
 
+/// The same where no values are known: every use of a name that is not declared. What is inside of free-form
+/// values is not judged.
+pub(crate) fn undeclared(file: &str, source: &str, scope: &Scope<'_>) -> Vec<Diagnostic> {
+    let mut names = Names::of(source);
+    names.wanted.iter_mut().for_each(|name| name.lenient = false);
+    names.check(file, source, scope)
+}
+
 fn is_tested(tested: &BTreeSet<String>, path: &[&str]) -> bool {
     (1..=path.len()).any(|length| tested.contains(&path[..length].join(".")))
 }

@@ -16,23 +16,33 @@ pub(crate) fn render_tree(
     scope: &Scope<'_>,
 ) -> Result<(), Vec<Diagnostic>> {
     let mut found = Vec::new();
-    check(node, scope, &mut found);
+    check(node, scope, names::check, &mut found);
     if !found.is_empty() {
         return Err(found);
     }
     engine.tree(node, &context(scope.values)).map_err(|finding| vec![*finding])
 }
 
-fn check(node: &Node, scope: &Scope<'_>, found: &mut Vec<Diagnostic>) {
+/// Every name in the strings below a node that is not declared, where no values are known.
+pub(crate) fn undeclared(node: &Node, scope: &Scope<'_>) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    check(node, scope, names::undeclared, &mut found);
+    found
+}
+
+/// A way to look at the names in a text.
+type Look = fn(&str, &str, &Scope<'_>) -> Vec<Diagnostic>;
+
+fn check(node: &Node, scope: &Scope<'_>, look: Look, found: &mut Vec<Diagnostic>) {
     match &node.kind {
         Kind::String(text) if scan::is_template(text) => {
-            for finding in names::check("", text, scope) {
+            for finding in look("", text, scope) {
                 // The place in the string is of no use: the string's place in the file is.
                 found.push(node.spot.mark(Diagnostic { place: None, snippet: None, ..finding }));
             }
         }
-        Kind::List(items) => items.iter().for_each(|item| check(item, scope, found)),
-        Kind::Map(entries) => entries.iter().for_each(|entry| check(&entry.value, scope, found)),
+        Kind::List(items) => items.iter().for_each(|item| check(item, scope, look, found)),
+        Kind::Map(entries) => entries.iter().for_each(|entry| check(&entry.value, scope, look, found)),
         _ => {}
     }
 }

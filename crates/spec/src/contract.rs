@@ -139,25 +139,58 @@ pub fn load(files: &dyn Files, root: &str, name: &Located<String>) -> Result<Con
             && !declared.r#type.accepts(&default.to_value())
         {
             let cause = format!("default of `{}` is not {}", output.value, declared.r#type.words());
-            findings.push(default.spot.mark(Diagnostic::error("CTR002", cause)));
+            let finding =
+                Diagnostic::error("CTR002", cause).on(format!("spec.outputs.{}.default", output.value));
+            findings.push(default.spot.mark(finding.help("correct the default, or the type")));
         }
     }
     if !findings.is_empty() {
-        return Err(findings);
+        return Err(findings.into_iter().map(|finding| finding.with_source(&loaded.text)).collect());
     }
     let outputs = body.outputs.into_iter().map(|(name, output)| (name.value, output)).collect();
     Ok(Contract { name: name.value.clone(), outputs })
 }
 
 fn known(files: &dyn Files, root: &str) -> Vec<String> {
-    let folder = files::join(root, "contracts");
-    let own = files.list(&folder).unwrap_or_default();
-    let own = own.iter().filter_map(|path| {
-        let stem = path.strip_prefix(&folder)?.strip_prefix('/')?.strip_suffix(".yaml")?;
-        let (name, major) = stem.rsplit_once("-v")?;
-        Some(format!("{name}/v{major}"))
-    });
+    let own = own(files, root).into_iter().filter_map(|(_, name)| name);
     BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).chain(own).collect()
+}
+
+/// The files of `contracts/`, each with the contract it is of, if it has the name of one.
+fn own(files: &dyn Files, root: &str) -> Vec<(String, Option<String>)> {
+    let folder = files::join(root, "contracts");
+    let paths = files.list(&folder).unwrap_or_default().into_iter();
+    let named = |path: String| {
+        let stem = path.strip_prefix(&folder)?.strip_prefix('/')?;
+        let stem = stem.strip_suffix(".yaml").or_else(|| stem.strip_suffix(".yml"))?;
+        let name = stem.rsplit_once("-v").map(|(name, major)| format!("{name}/v{major}"));
+        let name = name.filter(|name| path.ends_with(".yaml") && split(name).is_some());
+        Some((path, name))
+    };
+    paths.filter_map(named).collect()
+}
+
+/// What is wrong with the contracts of a repository, whether a template uses them or not.
+#[must_use]
+pub fn check(files: &dyn Files, root: &str) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for (path, name) in own(files, root) {
+        let finding = |cause: &str| Diagnostic::error("CTR003", cause).at(&path, 1, 1);
+        match name {
+            None => {
+                let help = "name it like contracts/warehouse-v1.yaml";
+                found.push(finding("the file's name is none of a contract, so it is not read").help(help));
+            }
+            Some(name) if BUILT_IN.iter().any(|(known, _)| *known == name) => {
+                let cause = format!("the contract {name} is built in, so the file is not read");
+                found.push(finding(&cause).help("remove it, or give it another name or major version"));
+            }
+            Some(name) => {
+                found.extend(load(files, root, &Located::nowhere(name)).err().into_iter().flatten())
+            }
+        }
+    }
+    found
 }
 
 impl Contract {
@@ -166,6 +199,19 @@ impl Contract {
     /// # Errors
     /// Every output that is missing, unknown or of another type.
     pub fn outputs(&self, offered: &Node, path: &str) -> Result<BTreeMap<String, Value>, Vec<Diagnostic>> {
+        self.outputs_but(offered, path, &|_| false)
+    }
+
+    /// The same, without a judgement about values that are known only later.
+    ///
+    /// # Errors
+    /// As [`Self::outputs`].
+    pub fn outputs_but(
+        &self,
+        offered: &Node,
+        path: &str,
+        later: &dyn Fn(&Value) -> bool,
+    ) -> Result<BTreeMap<String, Value>, Vec<Diagnostic>> {
         let mut findings = Vec::new();
         let mut outputs = BTreeMap::new();
         let Value::Object(values) = offered.to_value() else {
@@ -181,7 +227,7 @@ impl Contract {
         }
         for (name, output) in &self.outputs {
             match (values.get(name), &output.default) {
-                (Some(value), _) if output.r#type.accepts(value) => {
+                (Some(value), _) if later(value) || output.r#type.accepts(value) => {
                     outputs.insert(name.clone(), value.clone());
                 }
                 (Some(_), _) => {

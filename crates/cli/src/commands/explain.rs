@@ -1,8 +1,12 @@
 //! `mimeo explain`: every effective value of a spec, and where it was written. Needs no cluster.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use engine::Error;
+use render::Setting;
 use serde_json::json;
+use spec::{Diagnostic, near};
 
 use crate::{args::Inputs, inputs, sources, ui::Ui, views};
 
@@ -34,6 +38,9 @@ pub async fn run(args: ExplainArgs, ui: &Ui) -> Result<u8, Error> {
     let files = sources::opened(&request, &commit.files).await?;
     let read = sandbox::Sources { files, governor: None };
     let explained = inputs::explained(request, read, commit.mode(args.inputs.sandbox)).await?;
+    if let Some(field) = &args.field {
+        known(field, &explained.items)?;
+    }
     let items: Vec<_> = explained
         .items
         .into_iter()
@@ -43,6 +50,61 @@ pub async fn run(args: ExplainArgs, ui: &Ui) -> Result<u8, Error> {
     ui.data(&ui.structured(&all).unwrap_or_else(|| views::explain::text(&items, ui.output)));
     Ok(0)
 }
+
+/// What a spec may have, also where it has nothing of it.
+const FIELDS: [&str; 11] = [
+    "components",
+    "data",
+    "description",
+    "extends",
+    "gates",
+    "lifecycle",
+    "moved",
+    "parameters",
+    "policy",
+    "secrets",
+    "sources",
+];
+
+/// Refuses a field that is neither there nor one that this spec leaves out.
+fn known(field: &str, items: &[Setting]) -> Result<(), Error> {
+    let left_out = || {
+        let Some((component, rest)) =
+            field.strip_prefix("components.").and_then(|below| below.split_once('.'))
+        else {
+            return FIELDS.contains(&field);
+        };
+        let is_there = items.iter().any(|item| below(&item.name, &format!("components.{component}")));
+        is_there && OF_COMPONENTS.contains(&rest)
+    };
+    if items.iter().any(|item| below(&item.name, field)) || left_out() {
+        return Ok(());
+    }
+    let mut names: BTreeSet<&str> = FIELDS.into_iter().collect();
+    let components = items.iter().filter_map(|item| item.name.strip_suffix(".template"));
+    let theirs: Vec<String> =
+        components.flat_map(|name| OF_COMPONENTS.map(|field| format!("{name}.{field}"))).collect();
+    names.extend(theirs.iter().map(String::as_str));
+    for item in items {
+        let ends = item.name.match_indices(['.', '[']).map(|(at, _)| at).chain([item.name.len()]);
+        names.extend(ends.map(|end| &item.name[..end]));
+    }
+    // Of a name with a slip in one step, the steps above tell more than all others.
+    let above = field.rfind('.').map_or("", |at| &field[..=at]);
+    let siblings: Vec<&str> = names
+        .iter()
+        .filter_map(|name| name.strip_prefix(above))
+        .filter(|rest| !rest.is_empty() && !rest.contains(['.', '[']))
+        .collect();
+    let help = match near::near(field, names.iter().copied())[..] {
+        [] if !siblings.is_empty() => near::hint(&field[above.len()..], "field", siblings),
+        _ => near::hint(field, "field", names.iter().copied()),
+    };
+    Err(Diagnostic::error("ARG016", format!("the spec has no field `{field}`")).help(help).into())
+}
+
+/// What a component may have.
+const OF_COMPONENTS: [&str; 6] = ["adopt", "needs", "overrides", "values", "waitForImage", "wires"];
 
 /// Whether a field is the one that is named, or below it.
 fn below(name: &str, field: &str) -> bool {

@@ -1,6 +1,9 @@
 //! `mimeo init`: a repository to begin with. Needs no cluster.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use engine::Error;
@@ -25,7 +28,7 @@ pub struct InitArgs {
     /// Folder that is to hold environments/ and templates/
     #[arg(value_name = "DIR", default_value = ".")]
     dir: PathBuf,
-    /// Add a ready-made job for this forge's CI; may be repeated
+    /// Add a ready-made job for this forge's CI, at the root of the repository; may be repeated
     #[arg(long, value_name = "FORGE", value_parser = starter::JOBS.map(|(forge, _, _)| forge))]
     ci: Vec<String>,
     /// Overwrite files that are in the way
@@ -41,11 +44,8 @@ pub async fn run(args: InitArgs, ui: &Ui) -> Result<u8, Error> {
     })
     .await?;
     let mut files = starter::files(&below);
-    for (forge, path, text) in starter::JOBS {
-        if args.ci.iter().any(|wanted| wanted == forge) {
-            files.push((path, text.to_owned()));
-        }
-    }
+    let forges: BTreeSet<&str> = args.ci.iter().map(String::as_str).collect();
+    files.extend(forges.into_iter().filter_map(|forge| starter::job(forge, &below)));
     if !args.force {
         nothing_in_the_way(&args.dir, &files)?;
     }
@@ -71,7 +71,7 @@ fn nothing_in_the_way(dir: &Path, files: &[File]) -> Result<(), Error> {
         let path = dir.join(path);
         path.symlink_metadata().is_ok() && file::read(&path, file::TEXT).ok().as_ref() != Some(text)
     };
-    let there: Vec<&str> = files.iter().filter(differs).map(|(path, _)| *path).collect();
+    let there: Vec<&str> = files.iter().filter(differs).map(|(path, _)| path.as_str()).collect();
     if there.is_empty() {
         return Ok(());
     }
