@@ -74,6 +74,10 @@ fn open(source: &Source, network: Network<'_>) -> Result<Arc<dyn Files>, Box<Dia
 fn about(source: &Source, error: &source::Error) -> Diagnostic {
     let mut finding = error.diagnostic();
     finding.cause = format!("source `{}`: {}", source.name, finding.cause);
+    // Which repository it is stands in the spec, not on the command line.
+    if finding.code == "GIT016" {
+        finding.help = Some("correct `url` of the source, or make the repository readable here".to_owned());
+    }
     source.mark(finding)
 }
 

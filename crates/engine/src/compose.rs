@@ -77,7 +77,6 @@ pub fn compose(rendered: &Rendered, around: &Surroundings<'_>) -> Result<Vec<Des
                 .help("An admin runs `mimeo install --image IMAGE` with an image of mimeo that the cluster can pull"),
         ),
     }
-    found.extend(beyond_means(rendered));
     found.extend(definitions::unscope(&mut all, &rendered.env.id));
     if !found.is_empty() {
         return Err(found);
@@ -85,35 +84,6 @@ pub fn compose(rendered: &Rendered, around: &Surroundings<'_>) -> Result<Vec<Des
     let mut all: Vec<Desired> = all.into_iter().map(|desired| desired.owned_by(around.record_uid)).collect();
     all.sort_by(|a, b| (a.order, &a.object).cmp(&(b.order, &b.object)));
     Ok(all)
-}
-
-/// What a spec asks for that cannot be had.
-fn beyond_means(rendered: &Rendered) -> Vec<Diagnostic> {
-    let mut found: Vec<Diagnostic> = rendered
-        .gates
-        .iter()
-        .filter(|gate| !spec::name::is_label(&gate.name))
-        .map(|gate| {
-            Diagnostic::error(
-                "SPC021",
-                format!("the name of the gate {:?} cannot be the name of a Job", gate.name),
-            )
-            .on(format!("spec.gates.{}", gate.name))
-            .help("use small letters, digits and `-`, at most 63 of them")
-        })
-        .collect();
-    let borrowed = rendered.policy.namespace != NamespacePolicy::Owned;
-    if borrowed && (!rendered.policy.quota.is_empty() || rendered.policy.network == Network::Isolated) {
-        found.push(
-            Diagnostic::error(
-                "SPC022",
-                "quota and network isolation need a namespace of the environment's own",
-            )
-            .on("spec.policy")
-            .help("remove them, or use `namespace: owned`"),
-        );
-    }
-    found
 }
 
 /// The namespace the environment lives in.

@@ -144,7 +144,9 @@ impl Engine {
             Err(error) => self.fault(error, out.full),
             Ok(()) => self.fault(first, out.full),
         };
-        let finding = if finding.place.is_none() { finding.at(path, 1, 1) } else { finding };
+        // What was too much is known by what came last.
+        let last = if out.full { mark::unmark(&String::from_utf8_lossy(&out.bytes)).last() } else { 1 };
+        let finding = if finding.place.is_none() { finding.at(path, last, 1) } else { finding };
         Box::new(self.excerpt(finding))
     }
 
@@ -165,14 +167,12 @@ impl Engine {
             _ if full => return too_much(),
             ErrorKind::CircularInclude { include_chain, .. } => {
                 let names: Vec<&str> = include_chain.iter().map(|name| self.path(name)).collect();
-                return Diagnostic::error(
-                    "TPL005",
-                    format!("includes run in a circle: {}", names.join(" → ")),
-                );
+                let cause = format!("includes run in a circle: {}", names.join(" → "));
+                return self.at_reference(include_chain, "include", Diagnostic::error("TPL005", cause));
             }
             ErrorKind::CircularExtend { inheritance_chain, .. } => {
                 let cause = format!("`extends` runs in a circle: {}", inheritance_chain.join(" → "));
-                return Diagnostic::error("TPL005", cause);
+                return self.at_reference(inheritance_chain, "extends", Diagnostic::error("TPL005", cause));
             }
             ErrorKind::MissingParent { parent, .. } => return self.outside(parent),
             other => {
@@ -215,6 +215,22 @@ impl Engine {
         };
         let found = if several.is_empty() { vec![self.fault(error, false)] } else { several };
         found.into_iter().map(|finding| self.excerpt(finding)).collect()
+    }
+
+    /// Puts a finding where the first template of a chain names the second one.
+    fn at_reference(&self, chain: &[String], keyword: &str, finding: Diagnostic) -> Diagnostic {
+        let finding = finding.help(format!("take out one `{keyword}` of these"));
+        let [from, to, ..] = chain else { return finding };
+        let Some((name, source)) = self.sources.iter().find(|(name, _)| name == from) else { return finding };
+        let names_it = |part: &scan::Part<'_>| match part {
+            scan::Part::Tag(tag) if tag.keyword() == Some(keyword) => {
+                tag.tokens.iter().any(|token| token.kind == scan::TokenKind::Text(to)).then_some(tag.at)
+            }
+            _ => None,
+        };
+        let at = scan::parts(source).iter().find_map(names_it);
+        let (line, column) = at.map_or((1, 1), |at| scan::position(source, at));
+        finding.at(self.path(name), line, column)
     }
 
     fn path<'a>(&'a self, name: &'a str) -> &'a str {

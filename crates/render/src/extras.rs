@@ -153,6 +153,9 @@ pub(crate) fn gates(node: &Node, offers: &Offers, found: &mut Vec<Diagnostic>) -
         };
         let wrong = if gates.iter().any(|gate| gate.name == body.name.value) {
             Some((&body.name, format!("gate `{}` is given twice", body.name.value), "give it another name"))
+        } else if !is_label(&body.name.value) {
+            let cause = format!("the name of the gate {:?} cannot be the name of a Job", body.name.value);
+            Some((&body.name, cause, "use small letters, digits and `-`, at most 63 of them"))
         } else {
             let refused = |why| {
                 (&body.sql, format!("the query is refused: {why}"), "write one SELECT that gives one value")
@@ -246,8 +249,15 @@ pub(crate) fn policy(body: &Body, found: &mut Vec<Diagnostic>) -> Policy {
             );
         }
     }
-    if given.network.as_ref().is_some_and(|network| network.value == NetworkBody::Isolated) {
+    let isolated = given.network.as_ref().filter(|network| network.value == NetworkBody::Isolated);
+    if isolated.is_some() {
         policy.network = Network::Isolated;
+    }
+    let limit = given.quota.keys().next().map(|name| &name.spot).or(isolated.map(|network| &network.spot));
+    if let Some(spot) = limit.filter(|_| policy.namespace != NamespacePolicy::Owned) {
+        let cause = "quota and network isolation need a namespace of the environment's own";
+        let finding = Diagnostic::error("SPC022", cause).on("spec.policy");
+        found.push(spot.mark(finding.help("remove them, or use `namespace: owned`")));
     }
     policy
 }

@@ -5,6 +5,7 @@
 //! the same bytes on any machine.
 
 mod beside;
+mod blame;
 mod carried;
 mod declared;
 mod draft;

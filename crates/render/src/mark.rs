@@ -25,6 +25,13 @@ impl Mapped {
     }
 }
 
+impl Mapped {
+    /// The template line of the last rendered line.
+    pub(crate) fn last(&self) -> usize {
+        self.lines.last().copied().unwrap_or(1)
+    }
+}
+
 /// Whether a text holds the characters marks are made of.
 pub(crate) fn has_marks(text: &str) -> bool {
     text.contains([OPEN, CLOSE])

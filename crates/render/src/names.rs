@@ -144,12 +144,15 @@ fn undefined(name: &Wanted, scope: &Scope<'_>, locals: &BTreeSet<String>) -> Opt
         let help = if scope.absent.contains(&path) {
             format!("it is optional and not wired here: test it with `{path} is defined`")
         } else {
-            let what = match (depth, name.path[0].as_str()) {
-                (1, "params") => "parameter declared",
-                (1, "wires") => "requirement declared",
-                _ => "name there",
-            };
-            near::hint(step, what, names)
+            match (depth, name.path[0].as_str()) {
+                (1, "params") if names.is_empty() => "declare it under `parameters`".to_owned(),
+                (1, "wires") if names.is_empty() => "declare it under `requires`".to_owned(),
+                (0, _) => near::hint(step, "name", names),
+                _ if names.is_empty() => {
+                    format!("`{}` has nothing inside", name.path[..depth].join("."))
+                }
+                _ => near::hint(step, "name", names),
+            }
         };
         return Some(Diagnostic::error("TPL001", format!("`{path}` is undefined")).help(help));
     }

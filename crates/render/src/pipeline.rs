@@ -14,6 +14,7 @@ use spec::template::Template;
 use spec::{Diagnostic, EnvironmentIdentity, Files, Located, Node, Severity};
 
 use crate::beside;
+use crate::blame;
 use crate::declared;
 use crate::draft::{Draft, draft};
 use crate::engine::Engine;
@@ -207,13 +208,14 @@ fn component(
     else {
         return all;
     };
-    let params = match component_values(prepared, (key, body), (template, &compiled.engine)) {
-        Ok(params) => Value::Object(values::plain(&params)),
+    let given = match component_values(prepared, (key, body), (template, &compiled.engine)) {
+        Ok(given) => given,
         Err(findings) => {
             all.found.extend(findings);
             return all;
         }
     };
+    let params = Value::Object(values::plain(&given));
     let wires = match wires_value(prepared, name, template, offers) {
         Ok(Some(wires)) => wires,
         Ok(None) => return all,
@@ -236,6 +238,10 @@ fn component(
     let scope = Scope { values: &scope, absent: &absent, extra: &BTreeSet::new() };
     all.values.insert(name.to_owned(), params);
     instance(prepared, request, files, (key, body), &scope, &mut all);
+    if all.found.iter().any(|finding| finding.code == blame::NO_FILE) {
+        let blamed = blame::values(std::mem::take(&mut all.found), name, &given);
+        all.found = located(blamed, prepared, template);
+    }
     all
 }
 

@@ -53,7 +53,8 @@ pub(crate) fn of_spec(
         match parameter.accept(&node.to_value()) {
             Ok(value) => drop(inputs.insert(name.value.clone(), Effective { value, node, origin })),
             Err(why) => found.push(
-                refused(name.as_str(), parameter, &why, &node.spot).on(format!("{origin} {}", name.value)),
+                refused(name.as_str(), parameter, &why, (&node, &node.spot))
+                    .on(format!("{origin} {}", name.value)),
             ),
         }
     }
@@ -197,14 +198,15 @@ fn one(
     let spot = given.map_or(&node.spot, |value| &value.spot);
     match parameter.accept(&node.to_value()) {
         Ok(value) => Ok(Effective { value, node, origin }),
-        Err(why) => {
-            Err(vec![refused(name.as_str(), parameter, &why, spot).on(path(component, name.as_str()))])
-        }
+        Err(why) => Err(vec![
+            refused(name.as_str(), parameter, &why, (&node, spot)).on(path(component, name.as_str())),
+        ]),
     }
 }
 
-fn refused(name: &str, parameter: &Parameter, why: &str, spot: &Spot) -> Diagnostic {
+fn refused(name: &str, parameter: &Parameter, why: &str, (value, spot): (&Node, &Spot)) -> Diagnostic {
     let mut finding = spot.mark(Diagnostic::error("SPC014", format!("parameter `{name}`: {why}")));
+    finding.help = parameter.remedy(&value.to_value()).map(str::to_owned);
     if parameter.secret {
         finding.snippet = Some(HIDDEN.to_owned());
     }

@@ -16,7 +16,7 @@ use support::cases;
 
 /// What a schema cannot know about one file: codes with which the parser refuses what the schema accepts, or the
 /// one file of a case.
-const OUT_OF_SIGHT: [(&str, &str); 39] = [
+const OUT_OF_SIGHT: [(&str, &str); 42] = [
     ("extends-removes-template: environments/qa.yaml", "whether what is removed was needed"),
     ("extends-removes-type: environments/qa.yaml", "whether what is removed was needed"),
     ("CTR001", "which contracts there are stands in other files"),
@@ -40,6 +40,9 @@ const OUT_OF_SIGHT: [(&str, &str); 39] = [
     ("sources-no-url: environments/qa.yaml", "what is left out may come from the spec this one extends"),
     ("data-where: environments/qa.yaml", "the inside of SQL"),
     ("gates-sql: environments/qa.yaml", "the inside of SQL"),
+    ("gate-name: environments/qa.yaml", "a name may be rendered"),
+    ("borrowed-limited: environments/qa.yaml", "two fields that exclude each other"),
+    ("borrowed-isolated: environments/qa.yaml", "two fields that exclude each other"),
     ("SPC029", "what is not carried out yet has its place in the schema"),
     ("LCK001", "the lock is another file"),
     ("LCK002", "the lock is another file"),

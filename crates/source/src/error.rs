@@ -85,6 +85,15 @@ pub enum Error {
         #[source]
         source: git2::Error,
     },
+    /// What answers is no git server that can be asked.
+    #[error("{url} does not answer as a git server")]
+    NoGit {
+        /// Without credentials.
+        url: String,
+        /// What git said.
+        #[source]
+        source: git2::Error,
+    },
     /// A commit that was pinned is reached from no branch and no tag.
     #[error("commit {revision} is no longer in {url}")]
     Vanished {
@@ -155,6 +164,11 @@ impl Error {
                 usage("GIT018", "give it with `--repository HOST/PATH`, or fetch with `--unshallow`")
             }
             Self::Unreachable { source, .. } => outside("GIT019", source, "check the network and the URL"),
+            Self::NoGit { source, .. } => outside(
+                "GIT022",
+                source,
+                "give the URL that `git clone` takes; a server that only has the files (\"dumb\" HTTP) cannot be asked",
+            ),
             Self::BadName { .. } => usage("GIT020", "use a name as for a git branch"),
             Self::Cache { source, .. } => usage("GIT021", &format!("make it writable: {source}")),
             Self::Vanished { .. } => usage(

@@ -81,6 +81,7 @@ pub(crate) fn translate(url: &str, source: git2::Error) -> Error {
             Error::Access { url, source }
         }
         (_, ErrorClass::Http) if source.message().contains("40") => Error::Access { url, source },
+        _ if source.message().contains("'smart' protocol") => Error::NoGit { url, source },
         (_, ErrorClass::Ssl) => Error::Certificate { url, source },
         (_, ErrorClass::Net | ErrorClass::Os | ErrorClass::Http | ErrorClass::Ssh) => {
             Error::Unreachable { url, source }

@@ -126,3 +126,21 @@ fn what_is_not_there_or_not_git_is_told() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     assert_eq!(code(Repository::open(Some(&format!("http://{nobody}/x")), cache.path())), "GIT019");
 }
+
+/// A web page, or the files of a repository behind a server that knows nothing of git.
+#[test]
+fn what_is_no_git_server_is_not_called_unreachable() {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/repo", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nConnection: close\r\n\r\nhi\n";
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    let cache = TempDir::new().unwrap();
+    assert_eq!(code(Repository::open(Some(&url), cache.path())), "GIT022");
+}

@@ -73,6 +73,16 @@ impl OutputType {
         }
     }
 
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::String => "put it in quotes",
+            Self::Integer | Self::Boolean => {
+                "write it without quotes; a text that is exactly one `{{ … }}` keeps the type of what it names"
+            }
+            Self::Secret => "write {secretRef: NAME}, with nothing beside it",
+        }
+    }
+
     fn words(self) -> &'static str {
         match self {
             Self::String => "a string",
@@ -232,9 +242,8 @@ impl Contract {
                 }
                 (Some(_), _) => {
                     let cause = format!("output `{name}` of {} must be {}", self.name, output.r#type.words());
-                    findings.push(
-                        offered.locate([name.as_str()]).mark(Diagnostic::error("CTR002", cause).on(path)),
-                    );
+                    let finding = Diagnostic::error("CTR002", cause).on(format!("{path}.{name}"));
+                    findings.push(offered.locate([name.as_str()]).mark(finding.help(output.r#type.remedy())));
                 }
                 (None, Some(default)) => {
                     outputs.insert(name.clone(), default.to_value());

@@ -26,6 +26,10 @@ pub fn slip<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<
 /// What to say about an unknown name: near names, else all known ones, else that there is none.
 #[must_use]
 pub fn hint<'a>(name: &str, what: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    if let Some(space) = name.chars().find(|c| c.is_whitespace() && !c.is_ascii()) {
+        let code = u32::from(space);
+        return format!("replace U+{code:04X} in it by a space: it looks like one, and does not indent");
+    }
     let known: Vec<&str> = known.into_iter().collect();
     let near = near(name, known.iter().copied());
     if !near.is_empty() {

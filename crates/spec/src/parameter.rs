@@ -91,9 +91,12 @@ impl Parameter {
     #[must_use]
     pub fn check(&self, name: &str, spot: &Spot) -> Vec<Diagnostic> {
         let mut found = Vec::new();
-        let mut bad = |spot: &Spot, cause: String| {
-            found.push(spot.mark(Diagnostic::error("SPC011", cause)).on(format!("parameters.{name}")));
+        let mut say = |spot: &Spot, cause: String, help: Option<&str>| {
+            let mut finding = Diagnostic::error("SPC011", cause).on(format!("parameters.{name}"));
+            finding.help = help.map(str::to_owned);
+            found.push(spot.mark(finding));
         };
+        let mut bad = |spot: &Spot, cause: String| say(spot, cause, None);
         if let Some(pattern) = &self.pattern
             && let Err(error) = compile(&pattern.value)
         {
@@ -114,17 +117,40 @@ impl Parameter {
         if self.items.is_some() && self.r#type != Type::Array {
             bad(spot, format!("`items` needs type array, not {}", self.r#type));
         }
-        if let Some(default) = &self.default
-            && !is_template(default)
+        for choice in self.choices.iter().flatten().filter(|_| !self.secret) {
+            if let Err(why) = self.accept_type(&choice.to_value()) {
+                say(&choice.spot, format!("a value of `enum` {why}"), self.remedy(&choice.to_value()));
+            }
+        }
+        if let Some(default) = self.default.as_ref().filter(|default| !is_template(default))
             && let Err(why) = self.accept(&default.to_value())
         {
-            bad(&default.spot, format!("default {why}"));
+            say(&default.spot, format!("default {why}"), self.remedy(&default.to_value()));
         }
         if self.secret {
             // What should be a reference may be the secret itself.
             found.iter_mut().for_each(|finding| finding.snippet = Some(HIDDEN.to_owned()));
         }
         found
+    }
+
+    /// What to do about a value of another type, where only its quotes make it one.
+    #[must_use]
+    pub fn remedy(&self, value: &Value) -> Option<&'static str> {
+        match (self.r#type, value) {
+            _ if self.secret => None,
+            (Type::String, Value::Bool(_)) => {
+                Some("put it in quotes: without them YAML reads y, n, yes, no, on, off as booleans")
+            }
+            (Type::String, Value::Number(_)) => Some("put it in quotes"),
+            (Type::Boolean, Value::String(text)) if yaml::scalar(text).is_boolean() => {
+                Some("write it without quotes")
+            }
+            (Type::Integer | Type::Number, Value::String(text)) if yaml::scalar(text).is_number() => {
+                Some("write it without quotes")
+            }
+            _ => None,
+        }
     }
 
     /// Checks a value and brings it into its canonical form; an error completes "value …".

@@ -324,10 +324,19 @@ fn fault(file: &str, text: &str, error: &Error) -> Box<Diagnostic> {
         _ if source_line[..source_line.len() - source_line.trim_start().len()].contains('\t') => {
             Diagnostic::error("YML004", "a tab indents this line").help("indent with spaces")
         }
+        _ if opens_template(source_line) => {
+            Diagnostic::error("YML004", "`{{` without quotes begins a mapping in YAML")
+                .help("put the whole value in quotes: \"{{ … }}\"")
+        }
         _ => Diagnostic::error("YML004", message)
             .help("compare indentation, quotes and brackets with the lines above"),
     };
     Box::new(finding.at(file, line, column).with_source(text))
+}
+
+/// Whether a line has a `{{` that no quote stands before.
+fn opens_template(line: &str) -> bool {
+    line.split_once("{{").is_some_and(|(before, _)| !before.contains(['"', '\'', '#']))
 }
 
 fn budget(breach: &BudgetBreach) -> Diagnostic {
