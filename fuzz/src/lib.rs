@@ -4,9 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the finding")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use render::Request;
+use spec::files::Limited;
 use spec::{Diagnostic, Files, MemoryFiles, yaml};
 
 const SPEC: &str = "environments/qa.yaml";
@@ -117,36 +117,9 @@ fn render_twice(files: &Arc<dyn Files>) {
 }
 
 /// Files of which one rendering takes no more steps than are worth waiting for.
-struct Limited {
-    files: Arc<dyn Files>,
-    left: AtomicUsize,
-}
-
-const STEPS: usize = 5000;
-
 fn limited(files: &Arc<dyn Files>) -> Arc<dyn Files> {
-    Arc::new(Limited { files: Arc::clone(files), left: AtomicUsize::new(STEPS) })
-}
-
-impl Files for Limited {
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Box<Diagnostic>> {
-        self.files.read(path)
-    }
-
-    fn list(&self, folder: &str) -> Result<Vec<String>, Box<Diagnostic>> {
-        self.files.list(folder)
-    }
-
-    fn tree_id(&self, folder: &str) -> Result<Option<String>, Box<Diagnostic>> {
-        self.files.tree_id(folder)
-    }
-
-    fn step(&self, file: &Arc<str>, line: usize) -> Result<(), Box<Diagnostic>> {
-        match self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Box::new(Diagnostic::error("TPL003", "no more steps").at(&**file, line, 1))),
-        }
-    }
+    const STEPS: usize = 5000;
+    Arc::new(Limited::new(Arc::clone(files), STEPS))
 }
 
 fn check_places(findings: &[Diagnostic], files: &Arc<dyn Files>) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use sha2::{Digest, Sha256};
 
@@ -110,6 +111,42 @@ pub fn check_path(path: &str) -> Result<(), Box<Diagnostic>> {
 #[must_use]
 pub fn join(folder: &str, path: &str) -> String {
     if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
+}
+
+/// Files with which a rendering may take so many steps and no more: for tests and fuzzing, where what runs away has to
+/// end alike on every machine.
+pub struct Limited {
+    files: Arc<dyn Files>,
+    left: AtomicUsize,
+}
+
+impl Limited {
+    /// The same files, for this many steps.
+    #[must_use]
+    pub fn new(files: Arc<dyn Files>, steps: usize) -> Self {
+        Self { files, left: AtomicUsize::new(steps) }
+    }
+}
+
+impl Files for Limited {
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Box<Diagnostic>> {
+        self.files.read(path)
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<String>, Box<Diagnostic>> {
+        self.files.list(folder)
+    }
+
+    fn tree_id(&self, folder: &str) -> Result<Option<String>, Box<Diagnostic>> {
+        self.files.tree_id(folder)
+    }
+
+    fn step(&self, file: &Arc<str>, line: usize) -> Result<(), Box<Diagnostic>> {
+        match self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Box::new(Diagnostic::error("TPL003", "no more steps").at(&**file, line, 1))),
+        }
+    }
 }
 
 /// Files held in memory: for tests, and for what was read before.

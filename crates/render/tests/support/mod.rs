@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use render::{Request, SourcedFiles};
-use spec::{Diagnostic, Files, MemoryFiles};
+use spec::files::Limited;
+use spec::{Files, MemoryFiles};
 use testkit::CaseFile;
 
 const DEFAULTS: [(&str, &str); 3] = [
@@ -84,7 +84,7 @@ impl Case {
         let args = self.section("args").unwrap_or_default();
         let steps = args.lines().find_map(|line| line.strip_prefix("steps "));
         let left = steps.map_or(usize::MAX, |steps| steps.parse().unwrap());
-        Arc::new(Limited { files: self.opened(self.files()), left: AtomicUsize::new(left) })
+        Arc::new(Limited::new(self.opened(self.files()), left))
     }
 
     /// What it asks for.
@@ -122,33 +122,6 @@ impl Case {
 /// The name of a source and the path in it.
 fn of_source(section: &str) -> Option<(&str, &str)> {
     section.split_once(':').filter(|(source, _)| !source.contains(['/', ' ']))
-}
-
-/// Files of which a rendering may take a number of steps.
-struct Limited {
-    files: Arc<dyn Files>,
-    left: AtomicUsize,
-}
-
-impl Files for Limited {
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Box<Diagnostic>> {
-        self.files.read(path)
-    }
-
-    fn list(&self, folder: &str) -> Result<Vec<String>, Box<Diagnostic>> {
-        self.files.list(folder)
-    }
-
-    fn tree_id(&self, folder: &str) -> Result<Option<String>, Box<Diagnostic>> {
-        self.files.tree_id(folder)
-    }
-
-    fn step(&self, file: &Arc<str>, line: usize) -> Result<(), Box<Diagnostic>> {
-        match self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Box::new(Diagnostic::error("TPL003", "no more steps").at(&**file, line, 1))),
-        }
-    }
 }
 
 fn unescape(text: &str) -> Vec<u8> {
