@@ -155,14 +155,29 @@ pub async fn newest(request: &Request, files: &Arc<dyn Files>) -> Result<Pins, E
                     let repository = Repository::open(Some(&source.url), &cache_dir()).map_err(failed)?;
                     asked.insert(source.url.clone(), repository);
                 }
-                // The name is not used: it only says that a commit id needs none.
-                asked[&source.url].resolve(Some(&source.r#ref), Some("source")).map_err(failed)?.revision
+                of_ref(&asked[&source.url], &source)?
             };
             pins.insert(source.name, Pin { url: source.url, r#ref: source.r#ref, revision });
         }
         Ok(pins)
     })
     .await
+}
+
+/// The commit that a branch or tag is at. A part of a commit id is neither: it may come to mean another one.
+fn of_ref(repository: &Repository, source: &Source) -> Result<String, Error> {
+    let failed = |error: source::Error| Error::from(about(source, &error));
+    match repository.resolve(Some(&source.r#ref), None) {
+        Ok(resolved) => Ok(resolved.revision),
+        Err(source::Error::NoName { .. }) => {
+            // The name is not used: it only says that a commit id needs none.
+            let whole = repository.resolve(Some(&source.r#ref), Some("source")).map_err(failed)?.revision;
+            let cause = format!("source `{}`: `{}` is a part of a commit id", source.name, source.r#ref);
+            let finding = Diagnostic::error("SPC028", cause).help(format!("write all of it: {whole}"));
+            Err(source.mark(finding).into())
+        }
+        Err(error) => Err(failed(error)),
+    }
 }
 
 /// The lock file of a spec, as it should be.

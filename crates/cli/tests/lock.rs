@@ -346,6 +346,32 @@ fn a_path_is_a_source_too_and_a_full_commit_id_a_ref() {
     }
 }
 
+#[test]
+fn a_part_of_a_commit_id_is_no_ref() {
+    let world = World::new();
+    let head = world.code.git(&["rev-parse", "HEAD"]).unwrap().trim().to_owned();
+    for url in [world.code.arg(), world.daemon.url("work")] {
+        world.spec(&format!("{{name: code, url: \"{url}\", ref: \"{}\"}}", &head[..8]), "code:/flights");
+        let said = says(&world.run(&["lock", "qa"]), 2, "SPC028");
+        assert!(said.contains(&format!("write all of it: {head}")), "{said}");
+        assert!(!world.lock_file().exists());
+    }
+}
+
+/// It is the spec that names a source, not the command line.
+#[test]
+fn a_source_that_is_no_repository_is_mended_in_the_spec() {
+    let world = World::new();
+    let nowhere = world.home.path().join("nowhere");
+    world.spec(&format!("{{name: code, url: \"{}\", ref: main}}", nowhere.display()), "code:/flights");
+    let said = says(&world.run(&["lock", "qa"]), 2, "GIT016");
+    assert!(
+        said.contains("environments/qa.yaml:5") && said.contains("correct `url` of the source"),
+        "{said}"
+    );
+    assert!(!said.contains("--repo"), "{said}");
+}
+
 /// The shipped `dbt`, unchanged, with its project in the repository, in a folder of another one, and at its root.
 #[test]
 fn a_shipped_template_takes_its_code_from_anywhere_by_one_line() {

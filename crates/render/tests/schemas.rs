@@ -16,7 +16,7 @@ use support::cases;
 
 /// What a schema cannot know about one file: codes with which the parser refuses what the schema accepts, or the
 /// one file of a case.
-const OUT_OF_SIGHT: [(&str, &str); 42] = [
+const OUT_OF_SIGHT: [(&str, &str); 43] = [
     ("extends-removes-template: environments/qa.yaml", "whether what is removed was needed"),
     ("extends-removes-type: environments/qa.yaml", "whether what is removed was needed"),
     ("CTR001", "which contracts there are stands in other files"),
@@ -38,6 +38,7 @@ const OUT_OF_SIGHT: [(&str, &str); 42] = [
     ("SPC028", "the forms of a url and of a ref, and whether a name is given twice"),
     ("sources-no-ref: environments/qa.yaml", "what is left out may come from the spec this one extends"),
     ("sources-no-url: environments/qa.yaml", "what is left out may come from the spec this one extends"),
+    ("TPL009", "which files there are"),
     ("data-where: environments/qa.yaml", "the inside of SQL"),
     ("gates-sql: environments/qa.yaml", "the inside of SQL"),
     ("gate-name: environments/qa.yaml", "a name may be rendered"),

@@ -117,6 +117,21 @@ impl Parameter {
         if self.items.is_some() && self.r#type != Type::Array {
             bad(spot, format!("`items` needs type array, not {}", self.r#type));
         }
+        let looked_at = [
+            ("enum", self.choices.is_some()),
+            ("pattern", self.pattern.is_some()),
+            ("format", self.format.is_some()),
+            ("minimum", self.minimum.is_some()),
+            ("maximum", self.maximum.is_some()),
+            ("items", self.items.is_some()),
+        ];
+        for (key, _) in looked_at.into_iter().filter(|(_, given)| self.secret && *given) {
+            say(
+                spot,
+                format!("`{key}` says nothing about a secret, of which only the reference is known"),
+                Some("remove it"),
+            );
+        }
         for choice in self.choices.iter().flatten().filter(|_| !self.secret) {
             if let Err(why) = self.accept_type(&choice.to_value()) {
                 say(&choice.spot, format!("a value of `enum` {why}"), self.remedy(&choice.to_value()));
