@@ -165,11 +165,8 @@ fn a_template_that_no_spec_uses_is_checked_too() {
     assert_eq!(check(&repo, &["qa"]).status.code(), Some(0));
 }
 
-/// Without values: names, contracts and their outputs, folders and files that nobody would read.
-#[test]
-fn what_no_spec_uses_is_looked_at_as_far_as_it_can_be() {
-    let repo = repo("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"{{ name }}\"}\n");
-    let template = "apiVersion: mimeo.dev/v1alpha1
+/// A template that nobody uses, with a mistake in every line.
+const IDLE: &str = "apiVersion: mimeo.dev/v1alpha1
 kind: Template
 metadata: {name: idle}
 spec:
@@ -177,8 +174,8 @@ spec:
   requires: {db: {contract: postgres/v1}, own: {contract: own/v1}}
   provides: {http/v1: {url: \"http://{{ name }}\", urll: x}, kafka/v1: {bootstrap: \"{{ params.sise }}\"}}
 ";
-    repo.write("templates/idle/template.yaml", template).unwrap();
-    let manifest = "apiVersion: v1
+
+const IDLE_MANIFEST: &str = "apiVersion: v1
 kind: ConfigMap
 metadata: {name: \"{{ name }}\"}
 data:
@@ -189,7 +186,13 @@ data:
   {% endif %}
   {% set mine = 1 %}{% include \"partials/p\" %}
 ";
-    repo.write("templates/idle/manifests/all.yaml", manifest).unwrap();
+
+/// Without values: names, contracts and their outputs, folders and files that nobody would read.
+#[test]
+fn what_no_spec_uses_is_looked_at_as_far_as_it_can_be() {
+    let repo = repo("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"{{ name }}\"}\n");
+    repo.write("templates/idle/template.yaml", IDLE).unwrap();
+    repo.write("templates/idle/manifests/all.yaml", IDLE_MANIFEST).unwrap();
     repo.write("templates/idle/partials/p", "  d: {{ mine }}{{ yours }}\n").unwrap();
     repo.write(
         "templates/other/template.yaml",
