@@ -4,16 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use spec::contract::{self, Contract};
+use spec::contract::{self, Contract, OutputType};
 use spec::environment::typed;
 use spec::name::is_subdomain;
 use spec::node::Kind;
 use spec::template::{Generate, Hook, HookAt, Template};
-use spec::{Diagnostic, Files, Located, near};
+use spec::{Diagnostic, Files, HIDDEN, Located, Node, near};
 
 use crate::engine::Engine;
 use crate::names::Scope;
 use crate::rendered::{GeneratedSecret, HealthRule, HookPoint, PostgresTarget, RenderedObject};
+use crate::scan;
 use crate::strings::render_tree;
 
 /// Contract to its outputs.
@@ -22,7 +23,7 @@ pub(crate) type Provides = BTreeMap<String, BTreeMap<String, Value>>;
 /// The outputs a component offers, checked against their contracts.
 pub(crate) fn provides(
     template: &Template,
-    component: &Located<String>,
+    (component, given): (&Located<String>, Option<&Node>),
     engine: &Engine,
     scope: &Scope<'_>,
     files: &dyn Files,
@@ -48,9 +49,9 @@ pub(crate) fn provides(
             if by_values {
                 // They are the spec's, not the template's.
                 let path = format!("spec.components.{}.values", component.value);
-                let there =
-                    |finding: Diagnostic| component.spot.mark(Diagnostic { snippet: None, ..finding });
+                let value = value_of(template, name, given);
                 let outputs = contract.outputs(&offered, &path);
+                let there = |finding| at_value(finding, component, &contract, value);
                 return outputs.map(Some).map_err(|found| found.into_iter().map(there).collect());
             }
             contract.outputs(&offered, &format!("spec.provides.{}", name.value)).map(Some)
@@ -62,6 +63,39 @@ pub(crate) fn provides(
         }
     }
     if found.is_empty() { Ok(provides) } else { Err(found) }
+}
+
+/// The value that the outputs of a contract are taken from as they are: `"{{ params.sql }}"`.
+fn value_of<'a>(
+    template: &'a Template,
+    contract: &Located<String>,
+    given: Option<&'a Node>,
+) -> Option<(&'a Node, &'a str)> {
+    let written = template.body.provides.get(contract)?.as_str()?;
+    let name = scan::single_expression(written)?.strip_prefix("params.")?;
+    Some((given?.get(name)?, name))
+}
+
+/// Puts a finding about an output at its line of the spec, as near as is known.
+fn at_value(
+    finding: Diagnostic,
+    component: &Located<String>,
+    contract: &Contract,
+    value: Option<(&Node, &str)>,
+) -> Diagnostic {
+    let finding = Diagnostic { snippet: None, ..finding };
+    let Some((value, name)) = value else { return component.spot.mark(finding) };
+    let output = finding.cause.split('`').nth(1).unwrap_or_default();
+    let spot = value.locate_key([output]).clone();
+    // What should be a reference may be the secret itself.
+    let bare = |name: &String| {
+        let node = value.get(name).filter(|node| node.get("secretRef").is_none() || node.entries().len() > 1);
+        node.is_some_and(|node| node.spot.line == spot.line)
+    };
+    let secrets = contract.outputs.iter().filter(|(_, output)| output.r#type == OutputType::Secret);
+    let snippet = secrets.map(|(name, _)| name).any(bare).then(|| HIDDEN.to_owned());
+    let finding = Diagnostic { snippet, ..finding };
+    spot.mark(finding.on(format!("spec.components.{}.values.{name}", component.value)))
 }
 
 /// The Secrets that are made once for a component.

@@ -317,10 +317,11 @@ fn instance(
     let engine = &compiled.engine;
     let mut found = Vec::new();
     let provides =
-        offers::provides(template, name, engine, scope, &**files, &request.root).unwrap_or_else(|findings| {
-            found.extend(findings);
-            BTreeMap::new()
-        });
+        offers::provides(template, (name, body.values.as_ref()), engine, scope, &**files, &request.root)
+            .unwrap_or_else(|findings| {
+                found.extend(findings);
+                BTreeMap::new()
+            });
     match offers::generates(template, name.as_str(), engine, scope) {
         Ok(secrets) => all.generated.extend(secrets),
         Err(findings) => found.extend(findings),
