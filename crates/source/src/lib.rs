@@ -4,7 +4,7 @@
 //! files never change. Blocking: callers move it off their async threads. Nothing is ever checked out.
 
 mod error;
-mod http;
+mod fetch;
 mod identity;
 mod listing;
 mod open;
@@ -12,6 +12,7 @@ mod pinned;
 mod pull;
 mod remote;
 mod resolve;
+mod ssh;
 mod tree;
 
 use std::path::PathBuf;

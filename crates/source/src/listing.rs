@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use git2::Direction;
 
+use crate::fetch::{Refs, branches, is_ours};
 use crate::open::is_url;
-use crate::remote::{callbacks, translate};
+use crate::remote::translate;
 use crate::{Error, Result};
 
 /// All branches of a repository elsewhere, as one complete answer gave them.
@@ -17,11 +18,11 @@ pub struct Listing {
     pub branches: BTreeMap<String, String>,
 }
 
-/// Asks a repository by URL for its branches: always a new connection, nothing is cached. For SSH and git's
-/// own protocol; over HTTP libgit2 would follow redirects to other repositories.
+/// Asks a repository by URL for its branches: always a new connection, nothing is cached. For SSH and git's own
+/// protocol; over HTTP redirects to other repositories would be followed.
 ///
-/// libgit2 takes an answer as complete only when the flush packet that ends it has come (git's
-/// pack protocol, "Reference Discovery").
+/// An answer is complete only when the flush packet that ends it has come (git's pack protocol, "Reference
+/// Discovery", and protocol v2, `ls-refs`): both libgit2 and gitoxide refuse one that breaks off.
 ///
 /// # Errors
 /// When the URL is no URL; when the other side cannot be reached, refuses, or does not answer as git.
@@ -29,24 +30,20 @@ pub fn list(url: &str) -> Result<Listing> {
     if !is_url(url)? || url.to_ascii_lowercase().starts_with("http") {
         return Err(Error::UrlForm("neither SSH nor git's own protocol"));
     }
-    let failed = |error| translate(url, error);
-    let mut remote = git2::Remote::create_detached(url).map_err(failed)?;
-    let connection = remote
-        .connect_auth(Direction::Fetch, Some(callbacks()), None)
-        .map_err(|error| translate(url, error))?;
-    let heads = connection.list().map_err(|error| translate(url, error))?;
-    let mut listing = Listing { default: None, branches: BTreeMap::new() };
-    for head in heads {
-        if let Some(branch) = head.name().strip_prefix("refs/heads/") {
-            listing.branches.insert(branch.to_owned(), head.oid().to_string());
-        }
-    }
-    listing.default = connection
-        .default_branch()
-        .ok()
-        .and_then(|name| {
-            name.as_str().ok().and_then(|name| name.strip_prefix("refs/heads/")).map(str::to_owned)
-        })
-        .filter(|name| listing.branches.contains_key(name));
-    Ok(listing)
+    let refs = if is_ours(url) { branches(url) } else { branches_by_libgit2(url) };
+    let Refs { head, branches } = refs.map_err(|error| translate(url, error))?;
+    let name = |full: &str| full.strip_prefix("refs/heads/").map(str::to_owned);
+    let branches: BTreeMap<String, String> =
+        branches.into_iter().filter_map(|(full, id)| Some((name(&full)?, id))).collect();
+    let default = head.as_deref().and_then(name).filter(|name| branches.contains_key(name));
+    Ok(Listing { default, branches })
+}
+
+fn branches_by_libgit2(url: &str) -> std::result::Result<Refs, git2::Error> {
+    let mut remote = git2::Remote::create_detached(url)?;
+    let connection = remote.connect_auth(Direction::Fetch, None, None)?;
+    let branches =
+        connection.list()?.iter().map(|head| (head.name().to_owned(), head.oid().to_string())).collect();
+    let head = connection.default_branch().ok().and_then(|name| name.as_str().ok().map(str::to_owned));
+    Ok(Refs { head, branches })
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use git2::{AutotagOption, FetchOptions};
 use sha2::{Digest, Sha256};
 
-use crate::http::{Fetch, is_http};
-use crate::remote::{Credentials, callbacks, translate};
+use crate::fetch::{Fetch, is_ours};
+use crate::remote::{Credentials, translate};
 use crate::{Error, Repository, Result};
 
 /// Makes a folder part of a git repository, if it is not part of one yet: a new one with the branch `main`.
@@ -160,7 +160,7 @@ pub(crate) fn fetch(
     credentials: Option<&Credentials>,
     depth: Depth,
 ) -> std::result::Result<(), git2::Error> {
-    let head = match is_http(url) {
+    let head = match is_ours(url) {
         true => Fetch { url, credentials, refspecs: &REFSPECS, depth, mirror: true }.run(git)?,
         false => fetch_with_libgit2(git, url, depth)?,
     };
@@ -176,7 +176,7 @@ pub(crate) fn fetch(
     Ok(())
 }
 
-/// The same over SSH and git's own protocol; the full name of the default branch.
+/// The same over git's own protocol; the full name of the default branch.
 fn fetch_with_libgit2(
     git: &git2::Repository,
     url: &str,
@@ -185,7 +185,7 @@ fn fetch_with_libgit2(
     let attempt = |depth: Option<i32>| {
         let mut remote = git.remote_anonymous(url)?;
         let mut options = FetchOptions::new();
-        options.remote_callbacks(callbacks()).download_tags(AutotagOption::None).prune(git2::FetchPrune::On);
+        options.download_tags(AutotagOption::None).prune(git2::FetchPrune::On);
         if let Some(depth) = depth {
             options.depth(depth);
         }

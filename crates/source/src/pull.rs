@@ -4,9 +4,9 @@ use std::path::Path;
 
 use git2::{AutotagOption, FetchOptions, Oid};
 
-use crate::http::{Fetch, is_http};
+use crate::fetch::{Fetch, is_ours};
 use crate::open::Depth;
-use crate::remote::{Credentials, callbacks};
+use crate::remote::Credentials;
 use crate::{Error, Repository, Result};
 
 /// Where [`Repository::pull`] keeps the tip of the base branch.
@@ -30,12 +30,12 @@ impl Repository {
             let head = format!("+refs/pull/{number}/head:refs/mimeo/head");
             let base = format!("+refs/heads/{base}:{PULL_BASE}");
             let refspecs = [head.as_str(), base.as_str()];
-            if is_http(url) {
+            if is_ours(url) {
                 let fetch = Fetch { url, credentials, refspecs: &refspecs, depth: Depth::All, mirror: false };
                 return fetch.run(git).map(drop);
             }
             let mut options = FetchOptions::new();
-            options.remote_callbacks(callbacks()).download_tags(AutotagOption::None);
+            options.download_tags(AutotagOption::None);
             git.remote_anonymous(url)?.fetch(&refspecs, Some(&mut options), None)
         })
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use git2::{Cred, CredentialType, ErrorClass, ErrorCode, RemoteCallbacks};
+use git2::{ErrorClass, ErrorCode};
 
 use crate::Error;
 
@@ -51,29 +51,13 @@ fn authority(url: &str) -> Option<String> {
     (!host.is_empty() && !host.contains('@')).then(|| format!("{scheme}://{host}"))
 }
 
-/// Answers what libgit2 asks on the way to a URL; it speaks SSH and git's own protocol here.
-pub(crate) fn callbacks<'a>() -> RemoteCallbacks<'a> {
-    let mut callbacks = RemoteCallbacks::new();
-    let mut tries = 0;
-    callbacks.credentials(move |_, user, allowed| {
-        tries += 1;
-        // libgit2 asks again for as long as it is refused.
-        if tries > 3 {
-            return Err(git2::Error::from_str("credentials refused"));
-        }
-        if allowed.contains(CredentialType::SSH_KEY) {
-            return Cred::ssh_key_from_agent(user.unwrap_or("git"));
-        }
-        Cred::default()
-    });
-    callbacks
-}
-
 pub(crate) fn translate(url: &str, source: git2::Error) -> Error {
     let url = url.to_owned();
     match (source.code(), source.class()) {
         (ErrorCode::Certificate, _) => Error::Certificate { url, source },
         (ErrorCode::Auth | ErrorCode::NotFound, _) => Error::Access { url, source },
+        // Of this machine: what it says is not found is a program or a host.
+        (_, ErrorClass::Os) => Error::Unreachable { url, source },
         _ if ["access denied", "not exported", "does not exist", "not found"]
             .iter()
             .any(|words| source.message().to_ascii_lowercase().contains(words)) =>
@@ -83,10 +67,7 @@ pub(crate) fn translate(url: &str, source: git2::Error) -> Error {
         (_, ErrorClass::Http) if source.message().contains("40") => Error::Access { url, source },
         _ if source.message().contains("'smart' protocol") => Error::NoGit { url, source },
         (_, ErrorClass::Ssl) => Error::Certificate { url, source },
-        (_, ErrorClass::Net | ErrorClass::Os | ErrorClass::Http | ErrorClass::Ssh) => {
-            Error::Unreachable { url, source }
-        }
-        _ if source.message().contains("credentials refused") => Error::Access { url, source },
+        (_, ErrorClass::Net | ErrorClass::Http) => Error::Unreachable { url, source },
         _ => Error::Git { doing: "fetching", repository: url, source },
     }
 }

@@ -6,7 +6,7 @@ readonly PACKAGES=(
   containerd runc containernetworking-plugins iptables conntrack iproute2
   util-linux procps mmdebstrap debian-archive-keyring busybox-static
   ca-certificates openssl python3 jq
-  pkg-config libssl-dev # for the build of mimeo itself
+  pkg-config # for the build of mimeo itself
   gcc libc6-dev git curl # for the forge: SQLite is C, Gitea runs git
 )
 
