@@ -114,6 +114,52 @@ fn a_quota_that_is_used_up_and_a_namespace_that_would_be_left_are_named() -> Res
     })
 }
 
+/// A Job that runs before the deletion, and nothing else of it is applied.
+const HOOKS: &str = "apiVersion: mimeo.dev/v1alpha1
+kind: Template
+metadata: {name: notes}
+spec:
+  parameters: {text: {type: string}}
+  hooks: [{job: bye, at: before-delete}]
+";
+const BYE: &str = "apiVersion: batch/v1
+kind: Job
+metadata: {name: bye}
+spec: {template: {spec: {restartPolicy: Never, containers: [{name: bye, image: \"busybox:1.36\"}]}}}
+";
+
+#[test]
+fn what_the_policy_denies_is_neither_applied_nor_kept_for_the_end() -> Result<()> {
+    let name = "policies::what_the_policy_denies_is_neither_applied_nor_kept_for_the_end";
+    in_plane(name, program(), |cluster| {
+        Case::run(cluster, |case| {
+            let repo = case.repo("config")?;
+            repo.write("templates/notes/template.yaml", HOOKS)?;
+            repo.write("templates/notes/manifests/bye.yaml", BYE)?;
+            let deny = |rule: &str| -> Result<()> {
+                declare(case, &repo, None, rule)?;
+                let path = format!("environments/{}.yaml", case.spec());
+                let spec = std::fs::read_to_string(repo.path().join(&path))?;
+                repo.write(&path, &format!("{spec}  policy: {{deny: [{rule}]}}\n"))?;
+                repo.commit("deny").map(drop)
+            };
+            for (rule, object) in [("Job.batch", "Job/bye"), ("ConfigMap", "ConfigMap/notes")] {
+                deny(rule)?;
+                for command in ["plan", "up"] {
+                    case.mimeo(case.on(command, &repo, "main"))
+                        .run()?
+                        .expect(3)?
+                        .says(["POL001", rule, object])?;
+                }
+                ensure!(case.environments()?.is_empty(), "{rule}: something was made");
+            }
+            deny("Service/LoadBalancer")?;
+            case.mimeo(case.on("up", &repo, "main")).succeed()?;
+            case.mimeo(["down", &case.environment()?.name, "--yes"]).succeed().map(drop)
+        })
+    })
+}
+
 /// Three objects that have to be deleted and made again when WORD or ADDRESS changes; none needs a node. The port of
 /// the Service is its old one's until that is gone.
 const AGAIN: &str = r#"apiVersion: v1

@@ -112,7 +112,7 @@ async fn trusted(session: &Session, record: &EnvironmentRecord) -> Result<()> {
 }
 
 /// Components that need others say goodbye before those do.
-fn desired(hooks: &[HookMark], record_uid: &str) -> Vec<Desired> {
+pub(crate) fn desired(hooks: &[HookMark], record_uid: &str) -> Vec<Desired> {
     let top = hooks.iter().map(|hook| hook.level).max().unwrap_or_default();
     hooks
         .iter()

@@ -1,5 +1,7 @@
 //! Makes a plan and changes nothing: what `diff` shows and `up` starts from.
 
+use std::collections::BTreeMap;
+
 use cluster::{EnvironmentRecord, StoredInventory};
 use kube::ResourceExt;
 use plan::{Desired, Inputs, Inventory, Limits, ObjectRef, Observed, Plan, Provenance, Refusal};
@@ -10,7 +12,7 @@ use spec::{Category, Diagnostic};
 use crate::{
     Error, Result, Session, access,
     compose::{Surroundings, before_delete, compose, namespace},
-    definitions,
+    definitions, hooks,
     observe::{dry_runs, observe_but},
     place, read,
 };
@@ -89,7 +91,10 @@ async fn look(session: &Session, rendered: &Rendered) -> Result<Preview> {
     let who = Provenance { environment: &rendered.env.id, record_uid: &record_uid };
     let policy = &rendered.policy;
     let limits = Limits { namespace: namespace(rendered), quota: &policy.quota, deny: &policy.deny };
-    let beyond = plan::beyond(&desired, &limits);
+    let mut beyond = plan::beyond(&desired, &limits);
+    // The hooks of the end are no part of what is applied, so they count towards no quota.
+    let last = hooks::desired(&before_delete(rendered).map_err(Error::Found)?, &record_uid);
+    beyond.extend(plan::beyond(&last, &Limits { quota: &BTreeMap::new(), ..limits }));
     if !beyond.is_empty() {
         return Err(Error::Found(beyond.iter().map(refused).collect()));
     }
