@@ -23,6 +23,12 @@ pub(crate) fn values(
 fn one(finding: Diagnostic, component: &str, given: &BTreeMap<String, Effective>) -> Diagnostic {
     let asked = finding.cause.split('`').nth(1).filter(|_| finding.code == NO_FILE);
     let Some(asked) = asked.map(str::to_owned) else { return finding };
+    // A path that is written out in the template is the template's own.
+    let quoted =
+        |line: &String| ['"', '\''].iter().any(|mark| line.contains(&format!("{mark}{asked}{mark}")));
+    if finding.snippet.as_ref().is_some_and(quoted) {
+        return finding;
+    }
     let named = given.iter().filter_map(|(name, value)| Some((name, longest(&value.node, &asked)?)));
     let Some((name, node)) = named.max_by_key(|(_, node)| node.as_str().map_or(0, str::len)) else {
         return finding;

@@ -120,15 +120,16 @@ pub(crate) fn components(prepared: &Prepared, request: &Request, files: &Arc<dyn
     for names in levels(&prepared.wiring) {
         let bytes = AtomicUsize::new(all.bytes);
         let yields = beside::each(&names, |name| {
-            // Those before it are too much by themselves.
+            // Nearly always those before it are too much by themselves.
             if bytes.load(Relaxed) > manifests::MAX_TOTAL {
-                return Yield::default();
+                return None;
             }
             let one = component(prepared, request, files, name, &all.offers);
             bytes.fetch_add(one.bytes, Relaxed);
-            one
+            Some(one)
         });
         for (name, one) in names.iter().zip(yields) {
+            let one = one.unwrap_or_else(|| component(prepared, request, files, name, &all.offers));
             all.take(one);
             if all.bytes > manifests::MAX_TOTAL {
                 all.found.push(too_large(prepared, name));

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::error::Error as StdError;
 use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 
 use git2::{CredentialHelper, Error, ErrorClass, ErrorCode, Repository as Git};
@@ -88,7 +89,11 @@ impl Fetch<'_> {
             return self.over_http(git, wanted).map_err(own);
         }
         let (ssh, pipes) = Ssh::start(self.url, ssh)?;
-        match self.over_pipes(git, pipes, wanted) {
+        // gitoxide 0.90 takes some answers that no git gives for impossible.
+        let talked = catch_unwind(AssertUnwindSafe(|| self.over_pipes(git, pipes, wanted)));
+        let strange =
+            |_| Error::new(ErrorCode::GenericError, ErrorClass::Net, "the answer is not one of git's");
+        match talked.map_err(strange)? {
             Err(error) if error.downcast_any_ref::<Refused>().is_none() => {
                 Err(ssh.why(&error.probable_cause().to_string()))
             }
@@ -292,5 +297,18 @@ mod tests {
         let refs = branches_by(&url, &cut(folder.path(), whole)).unwrap();
         assert_eq!(refs.branches, all.branches, "{whole} bytes are enough");
         assert!(whole > 400, "{whole} bytes are enough");
+    }
+
+    #[test]
+    fn a_path_may_be_one_word_below_the_home() {
+        let repo = testkit::GitRepo::new().unwrap();
+        repo.write("a", "1").unwrap().commit("First").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let home = repo.path().parent().unwrap().display();
+        let ssh = format!("echo \"$*\" >{}/asked; cd {home} && eval \"git ${{4#git-}}\"; :", folder.path().display());
+        let url = format!("git@MyForge:{}", repo.path().file_name().unwrap().display());
+        assert_eq!(branches_by(&url, &ssh).unwrap().branches.len(), 1);
+        let asked = fs::read_to_string(folder.path().join("asked")).unwrap();
+        assert!(asked.contains(" git@MyForge git-upload-pack "), "{asked}");
     }
 }

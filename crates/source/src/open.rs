@@ -216,7 +216,7 @@ pub(crate) fn is_url(location: &str) -> Result<bool> {
             "https" | "http" | "ssh" | "git" => {
                 let authority = rest.split('/').next().unwrap_or_default();
                 let user = authority.rsplit_once('@').map(|(user, _)| user).unwrap_or_default();
-                let token = scheme != "ssh" && !user.is_empty();
+                let token = !scheme.eq_ignore_ascii_case("ssh") && !user.is_empty();
                 if user.contains(':') || token { Err(Error::UrlCredentials) } else { Ok(true) }
             }
             "file" => Err(Error::UrlForm("file://, give the path instead")),

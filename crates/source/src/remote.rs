@@ -54,6 +54,7 @@ fn authority(url: &str) -> Option<String> {
 pub(crate) fn translate(url: &str, source: git2::Error) -> Error {
     let url = url.to_owned();
     match (source.code(), source.class()) {
+        (ErrorCode::Invalid, ErrorClass::Ssh) => Error::UrlForm("no host and path that ssh would take"),
         (ErrorCode::Certificate, _) => Error::Certificate { url, source },
         (ErrorCode::Auth | ErrorCode::NotFound, _) => Error::Access { url, source },
         // Of this machine: what it says is not found is a program or a host.

@@ -39,9 +39,9 @@ pub(crate) fn is_ssh(url: &str) -> bool {
 
 /// `GIT_SSH_COMMAND`, else git's `core.sshCommand`, else `ssh` without questions.
 pub(crate) fn command() -> String {
-    let named = std::env::var("GIT_SSH_COMMAND").ok().filter(|command| !command.is_empty());
+    let named = std::env::var("GIT_SSH_COMMAND").ok();
     let configured = || git2::Config::open_default().ok()?.get_string("core.sshCommand").ok();
-    named.or_else(configured).unwrap_or_else(|| COMMAND.to_owned())
+    named.or_else(configured).filter(|command| !command.is_empty()).unwrap_or_else(|| COMMAND.to_owned())
 }
 
 impl Ssh {
@@ -56,8 +56,10 @@ impl Ssh {
             return Err(form());
         }
         let to = match (parsed.user_as_argument(), parsed.host_as_argument()) {
-            (ArgumentSafety::Usable(user), ArgumentSafety::Usable(host)) => format!("{user}@{host}"),
-            (ArgumentSafety::Absent, ArgumentSafety::Usable(host)) => host.to_owned(),
+            (ArgumentSafety::Usable(user), ArgumentSafety::Usable(host)) => {
+                format!("{user}@{}", spelled(url, host))
+            }
+            (ArgumentSafety::Absent, ArgumentSafety::Usable(host)) => spelled(url, host).to_owned(),
             _ => return Err(form()),
         };
         let mut ssh = Command::new("sh");
@@ -71,20 +73,22 @@ impl Ssh {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let failed =
-            |error: io::Error| Error::new(ErrorCode::GenericError, ErrorClass::Os, error.to_string());
+            |error: io::Error| Error::new(ErrorCode::GenericError, ErrorClass::Os, format!("sh: {error}"));
         let mut child = ssh.spawn().map_err(failed)?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else { return Err(form()) };
+        let (Some(stdin), Some(stdout), Some(mut stderr)) = pipes else { return Err(form()) };
         let (send, said) = channel();
         std::thread::spawn(move || {
             let mut text = Vec::new();
             // What was read until then is as good, and whoever wanted to know may be gone.
-            let _ = stderr.take(SAID).read_to_end(&mut text);
+            let _ = stderr.by_ref().take(SAID).read_to_end(&mut text);
+            // Who writes into a closed pipe is ended.
+            let _ = io::copy(&mut stderr, &mut io::sink());
             let _ = send.send(String::from_utf8_lossy(&text).into_owned());
         });
         let nowhere = None::<(String, Option<u16>)>;
         let pipes = Connection::new(stdout, stdin, Protocol::V2, path, nowhere, ConnectMode::Process, false);
-        Ok((Self { child, said }, pipes))
+        Ok((Self { child, said }, pipes.custom_url(Some(url.into()))))
     }
 
     /// Once nobody talks to it any more: why nothing came of it, in its own words or, without any, in `other`.
@@ -97,25 +101,67 @@ impl Ssh {
                 status => break status.ok().flatten(),
             }
         };
-        let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or(other);
-        let says = |words: &[&str]| words.iter().any(|words| said.contains(words));
+        let line = said.lines().rev().map(telling).find(|line| !line.is_empty()).unwrap_or(other);
+        let says = |words: &[&str]| words.iter().any(|words| line.contains(words));
         // 126 and 127 are the shell's: there is no such program.
         let ran = !matches!(status.and_then(|status| status.code()), Some(126 | 127));
         let code = match ran {
             true if says(&["Host key verification failed"]) => ErrorCode::Certificate,
-            true if says(&["Permission denied"]) => ErrorCode::Auth,
-            true if says(&["does not appear to be a git repository", "not found", "access denied"]) => {
-                ErrorCode::NotFound
-            }
+            true if says(&["Permission denied (", "Permission to "]) => ErrorCode::Auth,
+            true if says(&ABSENT) => ErrorCode::NotFound,
             _ => ErrorCode::GenericError,
         };
-        Error::new(code, if ran { ErrorClass::Net } else { ErrorClass::Os }, last)
+        Error::new(code, if ran { ErrorClass::Net } else { ErrorClass::Os }, line)
     }
+}
+
+/// How git and the forges call a repository that is not there, or not for everybody.
+const ABSENT: [&str; 4] =
+    ["does not appear to be a git repository", "not found", "could not be found", "access denied"];
+
+/// What a line says, without the frames that forges draw and the advice that follows what went wrong.
+fn telling(line: &str) -> &str {
+    let text = line.trim().trim_start_matches("remote:").trim().trim_matches('=');
+    let advice =
+        ["Please make sure you have", "and the repository exists.", "fatal: Could not read from remote"];
+    if advice.iter().any(|words| text.starts_with(words)) { "" } else { text }
+}
+
+/// The host as the URL spells it: to `ssh` it may be a name of its configuration, and there case counts.
+fn spelled<'a>(url: &'a str, host: &'a str) -> &'a str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest.split('/').next().unwrap_or_default());
+    let begin = rest.split_once(':').map_or(rest, |(before, _)| before).rfind('@').map_or(0, |at| at + 1);
+    rest.get(begin..begin + host.len()).filter(|found| found.eq_ignore_ascii_case(host)).unwrap_or(host)
 }
 
 impl Drop for Ssh {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_keeps_its_spelling() {
+        for (url, host, expected) in [
+            ("git@MyForge:a/b.git", "myforge", "MyForge"),
+            ("ssh://git@MyForge/a", "myforge", "MyForge"),
+            ("ssh://MyForge:22/a@b", "myforge", "MyForge"),
+            ("ssh://git@[::1]:22/a", "::1", "::1"),
+            ("git@h:a@b", "h", "h"),
+        ] {
+            assert_eq!(spelled(url, host), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn frames_and_advice_tell_nothing() {
+        let said = "remote: \nremote: ====\nremote: ERROR: It could not be found\nremote: ====\nremote: \nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.\n";
+        let line = said.lines().rev().map(telling).find(|line| !line.is_empty());
+        assert_eq!(line, Some("ERROR: It could not be found"));
     }
 }
