@@ -305,7 +305,10 @@ mod tests {
         repo.write("a", "1").unwrap().commit("First").unwrap();
         let folder = tempfile::tempdir().unwrap();
         let home = repo.path().parent().unwrap().display();
-        let ssh = format!("echo \"$*\" >{}/asked; cd {home} && eval \"git ${{4#git-}}\"; :", folder.path().display());
+        let ssh = format!(
+            "echo \"$*\" >{}/asked; cd {home} && eval \"git ${{4#git-}}\"; :",
+            folder.path().display()
+        );
         let url = format!("git@MyForge:{}", repo.path().file_name().unwrap().display());
         assert_eq!(branches_by(&url, &ssh).unwrap().branches.len(), 1);
         let asked = fs::read_to_string(folder.path().join("asked")).unwrap();
