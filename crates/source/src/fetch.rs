@@ -59,7 +59,7 @@ fn branches_by(url: &str, command: &str) -> Result<Refs, Error> {
     let git = Git::init_bare(folder.path())?;
     let refspecs = ["+refs/heads/*:refs/heads/*"];
     let fetch = Fetch { url, credentials: None, refspecs: &refspecs, depth: Depth::Tips, mirror: true };
-    fetch.over(&git, command, Wanted::Refs).map(|(head, branches)| Refs { head, branches })
+    fetch.over(&git, command, Wanted::Refs)
 }
 
 /// What is asked for.
@@ -71,16 +71,13 @@ enum Wanted {
     All,
 }
 
-/// The default branch, and the branches with their commits.
-type Heads = (Option<String>, Vec<(String, String)>);
-
 impl Fetch<'_> {
     /// Brings refs and what they reach; the full name of the default branch, when the server says it.
     pub(crate) fn run(&self, git: &Git) -> Result<Option<String>, Error> {
-        self.over(git, &ssh::command(), Wanted::All).map(|(head, _)| head)
+        self.over(git, &ssh::command(), Wanted::All).map(|refs| refs.head)
     }
 
-    fn over(&self, git: &Git, ssh: &str, wanted: Wanted) -> Result<Heads, Error> {
+    fn over(&self, git: &Git, ssh: &str, wanted: Wanted) -> Result<Refs, Error> {
         let own = |error: gix::Error| match error.downcast_any_ref::<Refused>() {
             Some(Refused(error)) => Error::new(error.code(), error.class(), error.message()),
             None => translate(&error),
@@ -101,14 +98,14 @@ impl Fetch<'_> {
         }
     }
 
-    fn over_http(&self, git: &Git, wanted: Wanted) -> Result<Heads, gix::Error> {
+    fn over_http(&self, git: &Git, wanted: Wanted) -> Result<Refs, gix::Error> {
         let here = self.isolated(git)?;
         let (remote, asked) = self.remote(&here)?;
         let connection = remote.connect(Direction::Fetch)?.with_credentials(|action| self.known(action));
         self.talk(git, &here, connection, asked, wanted)
     }
 
-    fn over_pipes(&self, git: &Git, pipes: Pipes, wanted: Wanted) -> Result<Heads, gix::Error> {
+    fn over_pipes(&self, git: &Git, pipes: Pipes, wanted: Wanted) -> Result<Refs, gix::Error> {
         let here = self.isolated(git)?;
         let (remote, asked) = self.remote(&here)?;
         self.talk(git, &here, remote.to_connection_with_transport(pipes), asked, wanted)
@@ -151,13 +148,13 @@ impl Fetch<'_> {
         connection: Connection<'_, '_, '_, T>,
         asked: ref_map::Options,
         wanted: Wanted,
-    ) -> Result<Heads, gix::Error> {
+    ) -> Result<Refs, gix::Error> {
         if wanted == Wanted::Refs {
             let (map, _) = connection.ref_map(gix::progress::Discard, asked)?;
-            return Ok(heads(&map));
+            return Ok(refs(&map));
         }
         let mut prepared = connection.prepare_fetch(gix::progress::Discard, asked)?;
-        let found = heads(prepared.ref_map());
+        let found = refs(prepared.ref_map());
         if self.mirror {
             // Before anything comes: `a` makes room for `a/b`.
             let there = prepared.ref_map().mappings.iter().filter_map(|mapping| mapping.local.as_deref());
@@ -217,12 +214,15 @@ impl Fetch<'_> {
 #[error(transparent)]
 struct Refused(Error);
 
-fn heads(map: &RefMap) -> Heads {
+fn refs(map: &RefMap) -> Refs {
     let branch = |mapping: &Mapping| {
         let name = mapping.remote.as_name()?.to_string();
         name.starts_with("refs/heads/").then_some((name, mapping.remote.as_id()?.to_string()))
     };
-    (default_branch(&map.remote_refs), map.mappings.iter().filter_map(branch).collect())
+    Refs {
+        head: default_branch(&map.remote_refs),
+        branches: map.mappings.iter().filter_map(branch).collect(),
+    }
 }
 
 /// The branch that HEAD stands for, by its full name.
